@@ -1,0 +1,140 @@
+"""What Stepwell asks of a database: the one interface that every adapter implements.
+
+An adapter runs statements and tells what became of them. It knows nothing of scripts, steps or projects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+
+class Conduct(Enum):
+    """What a statement leaves behind when the process that sent it dies."""
+
+    TRANSACTIONAL = "commits together with the record of it, or not at all"
+    SESSION = "changes only the connection, so it is sent again on every run"
+    VISIBLE = "its effect, or what is missing of it, can be read from the database afterwards"
+    REPEATABLE = "a second run leaves the same as one"
+    OPAQUE = "nothing tells afterwards whether it was done"
+
+
+class Outcome(Enum):
+    """What became of a statement that was begun and not recorded as done."""
+
+    DONE = "done"
+    NOT_DONE = "not done"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An outcome with the evidence for it, in words for the person who reads the history."""
+
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """A statement at work on the server. Rows are counted by the server; elapsed is in seconds."""
+
+    elapsed: float
+    rows: int | None = None
+    total: int | None = None
+    share: float | None = None
+    stage: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One statement, as a database is asked to run it.
+
+    `tag` names the statement on the server, so that it can be found there later; empty: not tagged.
+    `lock_timeout` and `timeout` are seconds. `key` names columns that make the inserted rows unique and new to
+    the target; `sole_writer` says that nobody else writes to the target meanwhile; `own` holds the tables
+    that earlier statements of the same script made.
+    """
+
+    text: str
+    parameters: tuple[Any, ...] = ()
+    tag: str = ""
+    lock_timeout: float = 5.0
+    timeout: float | None = None
+    key: tuple[str, ...] = ()
+    sole_writer: bool = False
+    own: frozenset[str] = frozenset()
+
+
+Evidence = dict[str, Any]
+"""What was read from the database before a statement ran; plain JSON values, kept in the journal."""
+
+
+class Database(Protocol):
+    """A database with one connection that does the work; only `activity` and `holders` may use another.
+
+    Every verb raises the classes of `stepwell.errors` alone, never the driver's.
+    """
+
+    name: str
+    engine: str
+
+    def connect(self) -> None:
+        """Open the working connection. Raises CannotConnect with what to do about it."""
+
+    def close(self) -> None:
+        """Close every connection; never raises."""
+
+    def query(self, text: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Send one statement with `?` placeholders and return its rows (none for a statement without any)."""
+
+    def run(self, command: Command, evidence: Evidence | None = None) -> None:
+        """Run one statement and follow it to its end, whatever becomes of the connection's patience.
+
+        Raises Refused or one of its kinds (LockTimeout, ConnectionLost, DiskFull, MemoryLimit, ...).
+        """
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Add rows in bulk."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Commit at the end of the block, roll back when it raises. Only where some conduct is TRANSACTIONAL."""
+
+    def lock(self, patience: float, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Hold this database's migration lock for the block.
+
+        Waits `patience` seconds at most, telling `waiting` who holds it; raises LockHeld.
+        """
+
+    def assert_locked(self) -> None:
+        """Ask the server whether the lock is still ours. Raises LockLost."""
+
+    def columns(self, table: str) -> list[str]:
+        """The column names of a table in order; empty when there is no such table."""
+
+    def tracking_tables(self) -> list[str]:
+        """The statements that create the tracking tables, each harmless when the table exists."""
+
+    def conduct(self, command: Command) -> Conduct:
+        """How the statement behaves, from its text (and, where needed, from the tables it names)."""
+
+    def creates(self, command: Command) -> str | None:
+        """The table that the statement creates, as `own` spells it; None when it creates none."""
+
+    def evidence(self, command: Command) -> Evidence:
+        """Read, before the statement runs, what will tell later whether it ran."""
+
+    def settle(self, command: Command, evidence: Evidence) -> Finding:
+        """Find out what became of a statement that is not running any more, and repair what it left.
+
+        After NOT_DONE the statement can be run again as it is; after DONE its effect is complete.
+        """
+
+    def activity(self, tag: str) -> Activity | None:
+        """The statement of this tag at work on the server; None when there is none. Safe from another thread."""
+
+    def holders(self) -> list[str]:
+        """Who holds locks that our connection waits for, one line each. Safe from another thread."""
