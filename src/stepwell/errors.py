@@ -91,3 +91,57 @@ class Denied(Refused):
     """The user lacks a privilege."""
 
     advice = "Grant the privilege named above to Stepwell's user and run `stepwell up` again."
+
+
+# --- reaching and locking a database --------------------------------------------------------------------------
+
+
+class CannotConnect(StepwellError):
+    """The database can't be reached or used: no server, wrong password, no such database, no driver."""
+
+    exit_code = 6
+
+    def __init__(self, name: str, url: str, said: str, do: str) -> None:
+        super().__init__(
+            f"can't use database {name!r} ({url})", said=said, now="nothing was changed in it by this run", do=do
+        )
+
+
+class BadUrl(StepwellError):
+    """A database URL that says too little, or something unknown."""
+
+    exit_code = 2
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(
+            f"can't read the database URL {url}: {why}",
+            do="Write it as postgresql://user@host:5432/name, mysql://user@host:3306/name, sqlite:///file, "
+            "clickhouse://user@host:8123/name, clickhouses://… (TLS) or chdb:///folder?database=name.",
+        )
+
+
+class LockHeld(StepwellError):
+    """Another runner holds the migration lock and kept it for longer than we may wait."""
+
+    exit_code = 5
+
+    def __init__(self, name: str, seconds: float, holder: str) -> None:
+        super().__init__(
+            f"waited {seconds:.0f} s for the migration lock of database {name!r}",
+            said=f"held by {holder}" if holder else "",
+            now="this run changed nothing that it had not reported",
+            do="Let the other run finish (`stepwell status` shows its state), or wait longer with --lock-wait SECONDS.",
+        )
+
+
+class LockLost(StepwellError):
+    """The connection that held the migration lock is gone, so somebody else may be running now."""
+
+    exit_code = 5
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the migration lock of database {name!r} was lost",
+            now="stopped before the next statement; what was done is recorded",
+            do="Run `stepwell up` again: it takes the lock anew and goes on from here.",
+        )
