@@ -145,3 +145,220 @@ class LockLost(StepwellError):
             now="stopped before the next statement; what was done is recorded",
             do="Run `stepwell up` again: it takes the lock anew and goes on from here.",
         )
+
+
+# --- a project and its graph ----------------------------------------------------------------------------------
+
+
+class BadProject(StepwellError):
+    """The project's folder or its stepwell.toml is not as it must be."""
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, where: str = "", do: str = "") -> None:
+        super().__init__(what, where=where, now="nothing was changed", do=do)
+
+
+class UnknownReference(StepwellError):
+    """A step requires something that is not there, or that could be several things."""
+
+    exit_code = 2
+
+    def __init__(self, step: str, text: str, where: str, matches: Sequence[str], known: Sequence[str]) -> None:
+        if matches:
+            said = "it could be any of " + ", ".join(matches)
+        elif text.split("/")[0] in ("job", "check", "signoff"):
+            said = f"the project has no such {text.split('/')[0]}"
+        else:
+            said = f"no script of that name{did_you_mean(text, known)}"
+        super().__init__(
+            f"{step} requires {text!r}, which is not known" if not matches else f"{step} requires {text!r}: not clear",
+            where=where,
+            said=said,
+            now="nothing was changed",
+            do="Write the reference as DATABASE/VERSION, for example state/0042_items or state/0042.",
+        )
+
+
+class RequirementCycle(StepwellError):
+    """Steps that require each other in a circle can never start."""
+
+    exit_code = 2
+
+    def __init__(self, cycle: Sequence[str]) -> None:
+        super().__init__(
+            "these steps require each other in a circle: " + " -> ".join(cycle),
+            now="nothing was changed",
+            do="Take one of the `requires` away. Within a database every script also requires the one before it.",
+        )
+
+
+# --- the history of a database --------------------------------------------------------------------------------
+
+
+class ForeignHistory(StepwellError):
+    """A table `schema_migrations` that another tool made."""
+
+    exit_code = 6
+    makers: ClassVar[tuple[tuple[str, frozenset[str]], ...]] = (
+        ("golang-migrate", frozenset({"version", "dirty"})),
+        ("dbmate on ClickHouse", frozenset({"version", "ts", "applied"})),
+        ("Rails on ClickHouse", frozenset({"version", "active", "ver"})),
+        ("Ecto", frozenset({"version", "inserted_at"})),
+        ("dbmate or Rails", frozenset({"version"})),
+    )
+
+    def __init__(self, name: str, columns: Sequence[str]) -> None:
+        maker = next((tool for tool, its in self.makers if its <= set(columns)), "another tool")
+        super().__init__(
+            f"database {name!r} has a table schema_migrations that Stepwell did not make",
+            said=f"its columns are {', '.join(columns)}: it looks like the table of {maker}",
+            now="the table was only looked at; nothing was changed",
+            do="Stepwell never writes to another tool's table. Rename it (ALTER TABLE schema_migrations RENAME TO "
+            "schema_migrations_old), then\nrecord what it has applied: stepwell baseline DATABASE/VERSION",
+        )
+
+
+class NewerHistory(StepwellError):
+    """A newer Stepwell has written this database's history."""
+
+    exit_code = 6
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the history in database {name!r} was written by a newer Stepwell than this one",
+            now="nothing was changed",
+            do='Install that version or a later one: pip install --upgrade "stepwell"',
+        )
+
+
+class HistoryDiffers(StepwellError):
+    """The files are not what was applied: edited, gone, or sorting before what is applied."""
+
+    exit_code = 3
+
+    def __init__(self, differences: Sequence[tuple[str, str, str]]) -> None:
+        """`differences` are (reference, what is wrong, where)."""
+        accept = " ".join(f"--accept {reference}" for reference, _, _ in differences)
+        super().__init__(
+            "the script files are not what the databases remember",
+            where="\n".join(f"{reference}: {what}{f' ({where})' if where else ''}" for reference, what, where in differences),
+            now="nothing was changed",
+            do="Put the files back as they were applied and write the change as a new script.\n"
+            f"If the difference is meant, accept it; your name is recorded: stepwell up {accept}",
+        )
+
+
+# --- running a statement --------------------------------------------------------------------------------------
+
+
+class StatementFailed(StepwellError):
+    """A statement of a script failed; nothing after it was started."""
+
+    def __init__(self, reference: str, position: int, count: int, where: str, cause: Refused, now: str) -> None:
+        self.reference, self.position, self.cause = reference, position, cause
+        label = {
+            "LockTimeout": "could not get its lock",
+            "ConnectionLost": "lost its connection",
+            "StatementTimeout": "ran into its time limit",
+            "DiskFull": "ran out of disk space",
+            "MemoryLimit": "ran out of memory",
+            "Denied": "lacks a privilege",
+        }.get(cause.kind, "failed")
+        super().__init__(
+            f"{reference}, statement {position} of {count} {label}",
+            where=where,
+            said=cause.said,
+            now=now,
+            do=cause.advice,
+        )
+
+    @property
+    def kind(self) -> str:
+        return "StatementFailed" if type(self.cause) is Refused else self.cause.kind
+
+
+class InDoubt(StepwellError):
+    """A statement was begun, its end is unknown, and nothing in the database tells."""
+
+    exit_code = 4
+
+    def __init__(self, reference: str, position: int, where: str, text: str, reason: str) -> None:
+        super().__init__(
+            f"{reference}, statement {position} is in doubt: it was begun, and nothing tells whether it was done",
+            where=where,
+            said=f"{shorten(text)}\n{reason}",
+            now="stopped before it; nothing after it was started",
+            do="Look at the database, then say what you found, and run `stepwell up` again:\n"
+            f"its effect is complete:      stepwell resolve {reference}:{position} done\n"
+            f"nothing of it remains:       stepwell resolve {reference}:{position} not-done",
+        )
+
+
+class EditedHalfway(StepwellError):
+    """A script was edited in a part of it that is applied or in doubt."""
+
+    exit_code = 3
+
+    def __init__(self, reference: str, position: int, where: str, state: str) -> None:
+        super().__init__(
+            f"{reference} was edited in a part that is already {state}: statement {position}",
+            where=where,
+            now=f"the statements before it are applied, statement {position} is {state} in its old form",
+            do="Put the old text of this statement back; what comes after it may change freely.",
+        )
+
+
+class OrphanStage(StepwellError):
+    """A table that a script creates, fills and renames away exists before the script has begun."""
+
+    def __init__(self, reference: str, where: str, table: str) -> None:
+        super().__init__(
+            f"{reference} would build table {table!r} anew, but it exists already",
+            where=where,
+            said=f"the script creates {table}, fills it and renames it; somebody's unfinished run has left one behind",
+            now="nothing was changed",
+            do=f"Look at what is in it; if it is not needed: DROP TABLE {table}, then run `stepwell up` again.",
+        )
+
+
+class NoWayBack(StepwellError):
+    """A script has no `-- down` part, so it can't be undone."""
+
+    exit_code = 2
+
+    def __init__(self, reference: str, where: str) -> None:
+        super().__init__(
+            f"{reference} has no way back",
+            where=where,
+            now="nothing was changed",
+            do="Write one below a line `-- down`, or restore a backup.",
+        )
+
+
+class StillRequired(StepwellError):
+    """An applied step of another database requires the one that is to be undone."""
+
+    exit_code = 2
+
+    def __init__(self, reference: str, by: Sequence[str]) -> None:
+        super().__init__(
+            f"{reference} can't be undone: {', '.join(by)} requires it and is applied",
+            now="nothing was changed",
+            do=f"Undo {by[-1]} first: stepwell down --database {by[-1].split('/')[0]}",
+        )
+
+
+class BadRequest(StepwellError):
+    """What was asked for does not fit the project."""
+
+    exit_code = 2
+
+    def __init__(self, what: str, do: str = "") -> None:
+        super().__init__(what, now="nothing was changed", do=do)
+
+
+def shorten(text: str, width: int = 68) -> str:
+    """A statement on one line of at most `width` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"

@@ -1,0 +1,75 @@
+"""Steps, what they require of each other, and the order that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+from stepwell.errors import RequirementCycle, UnknownReference
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node: its reference (`state/0042_items`), what it requires as written, and where that is written."""
+
+    reference: str
+    requires: tuple[str, ...] = ()
+    where: str = ""
+
+
+def find(text: str, references: Iterable[str]) -> list[str]:
+    """The references that `text` may stand for: itself, or those whose number it is (`state/0042`)."""
+    known = list(references)
+    if text in known:
+        return [text]
+    return [reference for reference in known if reference.startswith(f"{text}_")]
+
+
+def requirements(steps: Sequence[Step]) -> dict[str, list[str]]:
+    """Every step's requirements as full references. Raises UnknownReference."""
+    known = {step.reference for step in steps}
+    found: dict[str, list[str]] = {}
+    for step in steps:
+        found[step.reference] = []
+        for text in step.requires:
+            matches = [text] if text in known else find(text, known)
+            if len(matches) != 1:
+                raise UnknownReference(step.reference, text, step.where, sorted(matches), sorted(known))
+            found[step.reference] += matches
+    return found
+
+
+def order(needs: Mapping[str, Sequence[str]]) -> list[str]:
+    """The steps so that each comes after all it requires, else in the given order. Raises RequirementCycle.
+
+    Kahn's algorithm with a heap on the given positions, so that the result is the same on every run.
+    """
+    position = {reference: index for index, reference in enumerate(needs)}
+    dependents: dict[str, list[str]] = {reference: [] for reference in needs}
+    missing = {reference: len(set(required)) for reference, required in needs.items()}
+    for reference, required in needs.items():
+        for other in set(required):
+            dependents[other].append(reference)
+    ready = [index for reference, index in position.items() if missing[reference] == 0]
+    names = list(needs)
+    ordered: list[str] = []
+    while ready:
+        reference = names[heappop(ready)]
+        ordered.append(reference)
+        for dependent in dependents[reference]:
+            missing[dependent] -= 1
+            if missing[dependent] == 0:
+                heappush(ready, position[dependent])
+    if len(ordered) < len(names):
+        raise RequirementCycle(_cycle(needs, set(names) - set(ordered)))
+    return ordered
+
+
+def _cycle(needs: Mapping[str, Sequence[str]], left: set[str]) -> list[str]:
+    path = [min(left)]
+    while True:
+        following = next(other for other in needs[path[-1]] if other in left)
+        if following in path:
+            return [*path[path.index(following) :], following]
+        path.append(following)

@@ -1,0 +1,214 @@
+"""What a database remembers of its own schema: `schema_migrations`, and the journal beside it.
+
+`schema_migrations` has a row for every version that is applied. The journal is only ever added to: for statements
+that can't commit together with the record of them it says begun and done; it also keeps failures, settlements and
+what a person accepted. Both are written by plain INSERTs, so that every engine can do it, ClickHouse too.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+
+from stepwell import __version__
+from stepwell.databases.database import Database, Evidence
+from stepwell.errors import ForeignHistory, NewerHistory, Refused
+
+LAYOUT = 1
+"""Which tables this version of Stepwell writes; a row of a higher layout was written by a newer one."""
+
+COLUMNS = ["version", "checksum", "applied_at", "applied_by", "duration", "statements", "tool", "layout"]
+
+APPLIED = "SELECT version, checksum, applied_at, applied_by, layout FROM schema_migrations"
+OPEN = """
+SELECT seq, version, direction, position, event, checksum, tag, evidence, note, who, at
+FROM schema_migrations_journal
+WHERE event = 'accepted'
+   OR direction = 'down'
+   OR version NOT IN (SELECT version FROM schema_migrations)
+ORDER BY seq
+"""
+LAST = "SELECT coalesce(max(seq), 0) FROM schema_migrations_journal"
+WRITE = """
+INSERT INTO schema_migrations_journal
+  (seq, run, who, version, direction, position, event, checksum, tag, evidence, note)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+RECORD = """
+INSERT INTO schema_migrations (version, checksum, applied_by, duration, statements, tool)
+VALUES (?, ?, ?, ?, ?, ?)
+"""
+FORGET = "DELETE FROM schema_migrations WHERE version = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A version that is applied. The checksum is '' for one that was recorded by hand."""
+
+    version: str
+    checksum: str
+    at: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal.
+
+    `event` is begun, done, undone, failed, applied, reverted or accepted; `position` counts statements from 1.
+    """
+
+    seq: int
+    version: str
+    direction: str
+    position: int
+    event: str
+    checksum: str
+    tag: str
+    evidence: Evidence
+    note: str
+    who: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How far a script got in one direction: statements done, and those that nobody knows the end of."""
+
+    done: dict[int, Entry] = field(default_factory=dict)
+    doubts: dict[int, Entry] = field(default_factory=dict)
+    failed: dict[int, Entry] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.done or self.doubts)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What one database remembers. `exists` is False where Stepwell never ran."""
+
+    exists: bool = False
+    applied: dict[str, Applied] = field(default_factory=dict)
+    entries: tuple[Entry, ...] = ()
+
+    def attempt(self, version: str, direction: str) -> Attempt:
+        """The attempt at a version that is not finished yet; empty where there is none."""
+        attempt = Attempt()
+        for entry in self.entries:
+            if entry.version != version:
+                continue
+            if entry.event in ("applied", "reverted"):
+                attempt = Attempt()
+            elif entry.direction == direction and entry.event in ("begun", "done", "undone", "failed"):
+                for state in (attempt.done, attempt.doubts, attempt.failed):
+                    state.pop(entry.position, None)
+                if entry.event == "done":
+                    attempt.done[entry.position] = entry
+                elif entry.event == "begun":
+                    attempt.doubts[entry.position] = entry
+                else:
+                    attempt.failed[entry.position] = entry
+        return attempt
+
+    def accepted(self, version: str) -> set[str]:
+        """The checksums that a person accepted for an applied version; 'gone' for its missing file."""
+        return {e.checksum for e in self.entries if e.event == "accepted" and e.version == version}
+
+
+def read(database: Database) -> History:
+    """Read a database's history; changes nothing.
+
+    Raises ForeignHistory for a table that another tool made, NewerHistory for one of a newer Stepwell.
+    """
+    try:
+        rows = database.query(APPLIED)
+    except Refused:
+        present = database.columns("schema_migrations")
+        if not present:
+            return History()
+        if not set(COLUMNS) <= set(present):
+            raise ForeignHistory(database.name, present) from None
+        raise
+    if any(int(row[4]) > LAYOUT for row in rows):
+        raise NewerHistory(database.name)
+    applied = {str(v): Applied(str(v), str(checksum), str(at), str(by)) for v, checksum, at, by, _ in rows}
+    try:
+        entries = tuple(_entry(row) for row in database.query(OPEN))
+    except Refused:
+        if database.columns("schema_migrations_journal"):
+            raise
+        entries = ()
+    return History(True, applied, entries)
+
+
+def _entry(row: Iterable[object]) -> Entry:
+    seq, version, direction, position, event, checksum, tag, evidence, note, who, at = row
+    return Entry(
+        int(str(seq)),
+        str(version),
+        str(direction),
+        int(str(position)),
+        str(event),
+        str(checksum),
+        str(tag),
+        json.loads(str(evidence or "{}")),
+        str(note or ""),
+        str(who),
+        str(at),
+    )
+
+
+@cache
+def whoami() -> str:
+    """user@host of this process, as the history names it."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user id often has no name
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+class Journal:
+    """Writes one database's history. Only for the holder of its lock: it numbers the entries by itself."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.run = str(uuid.uuid4())
+        for statement in database.tracking_tables():
+            database.query(statement)
+        self.seq = int(database.query(LAST)[0][0])
+
+    def write(
+        self,
+        event: str,
+        version: str,
+        direction: str = "",
+        position: int = 0,
+        *,
+        checksum: str = "",
+        tag: str = "",
+        evidence: Evidence | None = None,
+        note: str = "",
+    ) -> None:
+        """Add one entry. Where `seq` is a primary key, a second runner would collide with it and stop."""
+        self.seq += 1
+        seen = json.dumps(evidence) if evidence else ""
+        self.database.query(
+            WRITE,
+            (self.seq, self.run, whoami(), version, direction, position, event, checksum, tag, seen, note),
+        )
+
+    def record(self, version: str, checksum: str, seconds: float = 0.0, statements: int = 0) -> None:
+        """Say that a version is applied."""
+        self.database.query(
+            RECORD, (version, checksum, whoami(), round(seconds, 3), statements, f"stepwell {__version__}")
+        )
+
+    def forget(self, version: str) -> None:
+        """Say that a version is applied no more."""
+        self.database.query(FORGET, (version,))
