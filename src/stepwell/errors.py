@@ -47,13 +47,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 class Refused(StepwellError):
     """A statement failed on the server.
 
-    `position` is the offset in the statement's text that the server points at, if it does.
+    `position` is the offset in the statement's text that the server points at, if it does; `statement` and
+    `holders` (who blocked it) are filled in by the one who sent it.
     """
 
     advice: ClassVar[str] = "Correct the statement and run `stepwell up` again; it goes on from here."
 
     def __init__(self, said: str, *, code: str = "", position: int | None = None) -> None:
         self.code, self.position = code, position
+        self.statement: object = None
+        self.holders: tuple[str, ...] = ()
         super().__init__("the database refused a statement", said=said, do=self.advice)
 
 
@@ -255,7 +258,9 @@ class HistoryDiffers(StepwellError):
 class StatementFailed(StepwellError):
     """A statement of a script failed; nothing after it was started."""
 
-    def __init__(self, reference: str, position: int, count: int, where: str, cause: Refused, now: str) -> None:
+    def __init__(
+        self, reference: str, position: int, count: int, where: str, text: str, cause: Refused, now: str
+    ) -> None:
         self.reference, self.position, self.cause = reference, position, cause
         label = {
             "LockTimeout": "could not get its lock",
@@ -267,8 +272,8 @@ class StatementFailed(StepwellError):
         }.get(cause.kind, "failed")
         super().__init__(
             f"{reference}, statement {position} of {count} {label}",
-            where=where,
-            said=cause.said,
+            where=f"{where}: {shorten(text, 100)}",
+            said="\n".join([cause.said, *(f"blocked by {holder}" for holder in cause.holders)]),
             now=now,
             do=cause.advice,
         )

@@ -81,12 +81,17 @@ class Database(Protocol):
 
     name: str
     engine: str
+    session_lock: bool
+    """Whether `lock` is held by the working connection itself, so that neither can outlive the other."""
 
     def connect(self) -> None:
         """Open the working connection. Raises CannotConnect with what to do about it."""
 
     def close(self) -> None:
         """Close every connection; never raises."""
+
+    def reset(self) -> None:
+        """Put the connection's settings back to what `connect` left, after a script with SESSION statements."""
 
     def query(self, text: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Send one statement with `?` placeholders and return its rows (none for a statement without any)."""
@@ -123,6 +128,9 @@ class Database(Protocol):
 
     def creates(self, command: Command) -> str | None:
         """The table that the statement creates, as `own` spells it; None when it creates none."""
+
+    def renames(self, command: Command) -> list[str]:
+        """The tables that the statement gives another name, as `creates` spells them."""
 
     def evidence(self, command: Command) -> Evidence:
         """Read, before the statement runs, what will tell later whether it ran."""

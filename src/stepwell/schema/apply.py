@@ -1,0 +1,356 @@
+"""Applying one script, up or down: the heart of Stepwell, to be read from top to bottom.
+
+A script runs in one of two ways. Where every statement commits together with the record of it, the whole script and
+its row in `schema_migrations` are one transaction. Else each statement is journalled by itself: begun, sent, done. A
+statement found begun and not done is settled first (`settle.py`), so none is ever applied twice or passed over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from stepwell.databases.database import Command, Conduct, Database, Evidence, Outcome
+from stepwell.errors import (
+    BadScript,
+    ConnectionLost,
+    EditedHalfway,
+    InDoubt,
+    LockTimeout,
+    NoWayBack,
+    OrphanStage,
+    Refused,
+    StatementFailed,
+    StepwellError,
+)
+from stepwell.schema import events
+from stepwell.schema.history import Attempt, History, Journal
+from stepwell.schema.settle import settle
+from stepwell.schema.watch import Watcher
+from stepwell.scripts.script import Script, Statement
+
+LOCK_TIMEOUT = 5.0
+"""Seconds a statement waits for a lock before it gives way, unless its script says otherwise."""
+
+LOCK_TRIES = 10
+"""How often a statement that met a lock is sent; with the pauses between, up to about three minutes."""
+
+LONGEST_PAUSE = 30.0
+"""Seconds between two tries at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """One database under its lock, and what every script that is applied to it shares."""
+
+    database: Database
+    journal: Journal
+    history: History
+    variables: Mapping[str, str]
+    tell: events.Listener
+    watcher: Watcher
+    assert_locked: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A script under way in one direction. `own` are the tables that its statements so far have created."""
+
+    runner: Runner
+    script: Script
+    direction: str
+    attempt: Attempt
+    count: int
+    own: set[str] = field(default_factory=set)
+
+    def where(self, statement: Statement, offset: int | None = None) -> str:
+        """file:line of a statement, or of an offset in it."""
+        return f"{self.script.path}:{statement.line + statement.text.count(chr(10), 0, offset or 0)}"
+
+    def command(self, statement: Statement) -> Command:
+        front = self.script.front
+        return Command(
+            text=statement.text,
+            parameters=statement.parameters,
+            tag=f"stepwell:{self.script.version}:{self.direction}:{statement.index}:{self.runner.journal.run[:8]}",
+            lock_timeout=LOCK_TIMEOUT if front.lock_timeout is None else front.lock_timeout,
+            timeout=front.timeout,
+            key=front.key,
+            sole_writer=front.writers == "none",
+            own=frozenset(self.own),
+        )
+
+    def write(
+        self, event: str, statement: Statement, tag: str = "", evidence: Evidence | None = None, note: str = ""
+    ) -> None:
+        self.runner.journal.write(
+            event,
+            self.script.version,
+            self.direction,
+            statement.index,
+            checksum=statement.checksum,
+            tag=tag,
+            evidence=evidence,
+            note=note,
+        )
+
+    def record(self, seconds: float) -> None:
+        """Say in `schema_migrations` that the script is applied, or is no more."""
+        if self.direction == "up":
+            self.runner.journal.record(self.script.version, self.script.checksum, seconds, self.count)
+        else:
+            self.runner.journal.forget(self.script.version)
+
+
+def apply(runner: Runner, script: Script, direction: str = "up") -> None:
+    """Bring one script to its end and record it.
+
+    Raises StatementFailed, InDoubt, EditedHalfway, OrphanStage, NoWayBack, BadScript. Whatever it raises, all that
+    was done is recorded, and nothing that was not.
+    """
+    if direction == "down" and not script.reversible:
+        raise NoWayBack(script.reference, str(script.path))
+    attempt = runner.history.attempt(script.version, direction)
+    statements = script.statements(direction, runner.variables)
+    work = Work(runner, script, direction, attempt, len(statements))
+    conducts = [runner.database.conduct(work.command(statement)) for statement in statements]
+    whole = one_transaction(work, statements, conducts)
+    _refuse_edits(work, statements)
+    if not attempt:
+        _refuse_orphans(work, statements)
+    runner.tell(events.Started(script.reference, direction, len(statements), whole, len(attempt.done)))
+    started = time.monotonic()
+    if whole:
+        _apply_whole(work, statements, conducts, started)
+    else:
+        for statement in statements:
+            apply_statement(work, statement)
+        close(work, time.monotonic() - started)
+    if Conduct.SESSION in conducts:
+        runner.database.reset()
+    runner.tell(events.Finished(script.reference, direction, len(statements), time.monotonic() - started))
+
+
+# --- one transaction for the whole script ---------------------------------------------------------------------
+
+
+def one_transaction(work: Work, statements: list[Statement], conducts: list[Conduct]) -> bool:
+    """Whether the script runs as one transaction. Raises BadScript where it says it must and can't."""
+    front, engine = work.script.front, work.runner.database.engine
+    alone = [
+        statement
+        for statement, conduct in zip(statements, conducts, strict=True)
+        if conduct not in (Conduct.TRANSACTIONAL, Conduct.SESSION)
+    ]
+    if front.transaction and alone:
+        raise BadScript(
+            work.script.path,
+            alone[0].line,
+            f"`transaction: true`, but statement {alone[0].index} can't be part of a transaction on {engine}",
+            "Take that line away: each statement is then journalled by itself, and settled after a crash.",
+        )
+    return not alone and front.transaction is not False and not work.attempt and Conduct.TRANSACTIONAL in conducts
+
+
+def _apply_whole(work: Work, statements: list[Statement], conducts: list[Conduct], started: float) -> None:
+    database = work.runner.database
+    # Settings that open a script are sent before its transaction begins: some have no effect inside one.
+    first = next(index for index, conduct in enumerate(conducts) if conduct is not Conduct.SESSION)
+    for statement in statements[:first]:
+        database.run(replace(work.command(statement), tag=""))
+
+    def send_all() -> None:
+        with database.transaction():
+            for statement in statements[first:]:
+                _send(work, statement, replace(work.command(statement), tag=""))
+            work.record(time.monotonic() - started)
+
+    _in_transaction(work, statements[-1], send_all, "rolled back: nothing of this script remains")
+
+
+def _in_transaction(work: Work, last: Statement, send: Callable[[], None], rolled_back: str) -> None:
+    """Run `send`, which is one transaction, and run it again after a pause as long as it only meets locks."""
+    for pause in pauses():
+        try:
+            send()
+            return
+        except ConnectionLost as error:
+            now = "the server rolls it back, unless it had already committed all of it; `stepwell up` finds out"
+            raise failed(work, last, error, now) from error
+        except Refused as error:
+            if pause is None or not isinstance(error, LockTimeout):
+                raise failed(work, last, error, rolled_back) from error
+            _give_way(work, last, error, pause)
+
+
+# --- statement by statement -----------------------------------------------------------------------------------
+
+
+def apply_statement(work: Work, statement: Statement) -> None:
+    """Bring one statement of a journalled script to its end, whatever an earlier run did of it."""
+    runner, database = work.runner, work.runner.database
+    command = work.command(statement)
+    conduct = database.conduct(command)
+    if conduct is Conduct.SESSION:
+        database.run(command)
+        return
+    if statement.index not in work.attempt.done and not _settled_as_done(work, statement, command):
+        runner.assert_locked()
+        if conduct is Conduct.TRANSACTIONAL:
+            _apply_with_its_record(work, statement, command)
+        else:
+            _apply_journalled(work, statement, command)
+    if table := database.creates(command):
+        work.own.add(table)
+
+
+def close(work: Work, seconds: float) -> None:
+    """Record a journalled script as a whole. Killed between the two, the first alone already tells the truth."""
+    work.record(seconds)
+    event = "applied" if work.direction == "up" else "reverted"
+    work.runner.journal.write(event, work.script.version, work.direction)
+
+
+def _settled_as_done(work: Work, statement: Statement, command: Command) -> bool:
+    doubt = work.attempt.doubts.get(statement.index)
+    if doubt is None:
+        return False
+    runner = work.runner
+    finding = settle(
+        runner.database,
+        runner.journal,
+        command,
+        doubt,
+        lambda activity: runner.tell(events.Working(work.script.reference, statement.index, activity)),
+    )
+    if finding.outcome is Outcome.UNKNOWN:
+        raise InDoubt(
+            work.script.reference, statement.index, work.where(statement), statement.text, finding.reason
+        )
+    runner.tell(events.Settled(work.script.reference, statement.index, finding))
+    return finding.outcome is Outcome.DONE
+
+
+def _apply_with_its_record(work: Work, statement: Statement, command: Command) -> None:
+    def send() -> None:
+        with work.runner.database.transaction():
+            _send(work, statement, replace(command, tag=""))
+            work.write("done", statement)
+
+    _in_transaction(work, statement, send, "rolled back: the statement changed nothing")
+
+
+def _apply_journalled(work: Work, statement: Statement, command: Command) -> None:
+    database = work.runner.database
+    for pause in pauses():
+        try:
+            evidence = database.evidence(command)
+        except Refused as error:
+            raise failed(work, statement, error, "it was not sent: it changed nothing") from error
+        work.write("begun", statement, command.tag, evidence)
+        try:
+            _send(work, statement, command, evidence)
+        except ConnectionLost as error:
+            now = "in doubt: the server may have done it; the next `stepwell up` finds out by itself"
+            raise failed(work, statement, error, now) from error
+        except Refused as error:
+            cleared, now = _clear_away(work, statement, command, evidence, error)
+            if not cleared or pause is None or not isinstance(error, LockTimeout):
+                raise failed(work, statement, error, now, recorded=True) from error
+            _give_way(work, statement, error, pause)
+        else:
+            work.write("done", statement, command.tag)
+            return
+
+
+def _clear_away(
+    work: Work, statement: Statement, command: Command, evidence: Evidence, error: Refused
+) -> tuple[bool, str]:
+    """Remove what a failed statement left. Whether nothing of it remains for certain, and the state in words."""
+    try:
+        finding = work.runner.database.settle(command, evidence)
+        if finding.outcome is Outcome.NOT_DONE:
+            work.write("undone", statement, command.tag, note=f"{error.kind}: {error.said}; {finding.reason}")
+    except StepwellError as trouble:
+        return False, f"in doubt ({trouble.what}); the next `stepwell up` finds out by itself"
+    if finding.outcome is Outcome.NOT_DONE:
+        return True, finding.reason
+    if finding.outcome is Outcome.DONE:
+        return False, f"the server reported an error, but {finding.reason}; the next `stepwell up` goes on behind it"
+    return False, f"in doubt: {finding.reason}"
+
+
+def _send(work: Work, statement: Statement, command: Command, evidence: Evidence | None = None) -> None:
+    """Run one statement, telling of it. An error knows afterwards which statement it was and who blocked it."""
+    runner, reference, index = work.runner, work.script.reference, statement.index
+    runner.tell(events.Begun(reference, index, statement.line, statement.text))
+    started = time.monotonic()
+    with runner.watcher.watching(
+        command, lambda activity: runner.tell(events.Working(reference, index, activity))
+    ) as watched:
+        try:
+            runner.database.run(command, evidence)
+        except Refused as error:
+            error.statement, error.holders = statement, watched.holders
+            raise
+    runner.tell(events.Returned(reference, index))
+    runner.tell(events.Done(reference, index, time.monotonic() - started))
+
+
+# --- meeting locks and failures -------------------------------------------------------------------------------
+
+
+def pauses() -> Iterator[float | None]:
+    """Seconds to wait after each try, doubling, with jitter so that two runners do not meet again; at last None."""
+    for attempt in range(LOCK_TRIES - 1):
+        yield min(LONGEST_PAUSE, 0.5 * 2**attempt) * random.uniform(0.8, 1.2)
+    yield None
+
+
+def _give_way(work: Work, last: Statement, error: LockTimeout, pause: float) -> None:
+    index = getattr(error.statement, "index", last.index)
+    work.runner.tell(events.Yielded(work.script.reference, index, error.holders, pause))
+    time.sleep(pause)
+
+
+def failed(work: Work, last: Statement, error: Refused, now: str, recorded: bool = False) -> StatementFailed:
+    """The failure of a statement in the words a person needs, after writing it into the journal if possible."""
+    statement = error.statement if isinstance(error.statement, Statement) else last
+    if not recorded and not isinstance(error, ConnectionLost):
+        with contextlib.suppress(StepwellError):  # the failure itself is what the person must hear of
+            work.write("failed", statement, note=f"{error.kind}: {error.said}")
+    return StatementFailed(
+        work.script.reference,
+        statement.index,
+        work.count,
+        work.where(statement, error.position),
+        statement.text,
+        error,
+        now,
+    )
+
+
+# --- before anything is sent ----------------------------------------------------------------------------------
+
+
+def _refuse_edits(work: Work, statements: list[Statement]) -> None:
+    """What is done, or in doubt, must still stand in the file as it was sent."""
+    for state, entries in (("applied", work.attempt.done), ("in doubt", work.attempt.doubts)):
+        for position, entry in sorted(entries.items()):
+            now = statements[position - 1] if position <= len(statements) else None
+            if now is None or now.checksum != entry.checksum:
+                where = work.where(now) if now else str(work.script.path)
+                raise EditedHalfway(work.script.reference, position, where, state)
+
+
+def _refuse_orphans(work: Work, statements: list[Statement]) -> None:
+    """A stage table (created, filled, renamed away) that is there already would be mixed with the new rows."""
+    database = work.runner.database
+    created = {database.creates(work.command(statement)): statement for statement in statements}
+    for statement in statements:
+        for table in database.renames(work.command(statement)):
+            if table in created and database.columns(table):
+                raise OrphanStage(work.script.reference, work.where(created[table]), table)

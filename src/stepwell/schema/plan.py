@@ -1,0 +1,146 @@
+"""What comes next: scripts compared with what the databases remember. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from stepwell import graph
+from stepwell.databases.database import Database
+from stepwell.errors import HistoryDiffers
+from stepwell.schema.history import History
+from stepwell.scripts.script import Script
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A database, its scripts in order, and what it remembers."""
+
+    database: Database
+    scripts: Sequence[Script]
+    history: History
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where files and history disagree. `kind` is edited, gone or out of order."""
+
+    reference: str
+    kind: str
+    what: str
+    where: str
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `up` would do, in this order, and what stands against it."""
+
+    ready: list[Script] = field(default_factory=list)
+    waiting: dict[str, list[str]] = field(default_factory=dict)
+    half_undone: list[Script] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    skipped: int = 0
+
+    @property
+    def nothing_to_do(self) -> bool:
+        return not (self.ready or self.half_undone or self.differences)
+
+
+def make_plan(
+    targets: Sequence[Target],
+    *,
+    only: str | None = None,
+    to: str | None = None,
+    count: int | None = None,
+) -> Plan:
+    """Compare, and put what is pending in order.
+
+    `only` names the one database to work on, `to` the last reference to apply, `count` how many scripts at most.
+    Raises UnknownReference, RequirementCycle.
+    """
+    scripts = {script.reference: script for target in targets for script in target.scripts}
+    steps = [
+        graph.Step(script.reference, script.front.requires, str(script.path))
+        for target in targets
+        for script in target.scripts
+    ]
+    needs = graph.requirements(steps)
+    for target in targets:
+        for before, after in zip(target.scripts, target.scripts[1:], strict=False):
+            needs[after.reference].append(before.reference)
+    ordered = graph.order(needs)
+
+    done = {f"{target.database.name}/{version}" for target in targets for version in target.history.applied}
+    plan = Plan(
+        differences=[d for t in targets if only in (None, t.database.name) for d in differences(t)],
+        half_undone=[
+            script
+            for target in targets
+            if only in (None, target.database.name)
+            for script in reversed(target.scripts)
+            if script.version in target.history.applied and target.history.attempt(script.version, "down")
+        ],
+        skipped=sum(
+            len(t.history.applied.keys() & {s.version for s in t.scripts})
+            for t in targets
+            if only in (None, t.database.name)
+        ),
+    )
+    wanted = _wanted(needs, to) if to else set(ordered)
+    for reference in ordered:
+        if reference in done or reference not in wanted:
+            continue
+        script = scripts[reference]
+        lacking = [other for other in needs[reference] if other not in done]
+        if only not in (None, script.database):
+            continue
+        if lacking or (count is not None and len(plan.ready) >= count):
+            if lacking:
+                plan.waiting[reference] = list(dict.fromkeys(lacking))
+            continue
+        plan.ready.append(script)
+        done.add(reference)
+    return plan
+
+
+def _wanted(needs: Mapping[str, Sequence[str]], last: str) -> set[str]:
+    """`last` and everything it requires."""
+    wanted: set[str] = set()
+    waiting = [last]
+    while waiting:
+        reference = waiting.pop()
+        if reference not in wanted:
+            wanted.add(reference)
+            waiting.extend(needs[reference])
+    return wanted
+
+
+def differences(target: Target) -> list[Difference]:
+    """Edited and missing files of applied versions, and new files that sort before an applied one."""
+    history, name = target.history, target.database.name
+    found: list[Difference] = []
+    by_version = {script.version: script for script in target.scripts}
+    newest = max((i for i, s in enumerate(target.scripts) if s.version in history.applied), default=-1)
+    for index, script in enumerate(target.scripts):
+        applied = history.applied.get(script.version)
+        if applied is None:
+            if index < newest and not history.attempt(script.version, "up"):
+                last = target.scripts[newest].version
+                what = f"is new, and sorts before {last}, which is applied"
+                found.append(Difference(script.reference, "out of order", what, str(script.path), script.checksum))
+        elif applied.checksum not in ("", script.checksum) and script.checksum not in history.accepted(script.version):
+            what = f"was edited after it was applied on {applied.at[:16]} by {applied.by}"
+            found.append(Difference(script.reference, "edited", what, str(script.path), script.checksum))
+    for version in history.applied:
+        if version not in by_version and "gone" not in history.accepted(version):
+            found.append(Difference(f"{name}/{version}", "gone", "is applied, but its file is gone", "", "gone"))
+    return found
+
+
+def refuse_differences(plan: Plan, accept: Sequence[str]) -> list[Difference]:
+    """The differences that `accept` covers, by reference. Raises HistoryDiffers for any other."""
+    left = [d for d in plan.differences if d.reference not in accept]
+    if left:
+        raise HistoryDiffers([(d.reference, d.what, d.where) for d in left])
+    return plan.differences

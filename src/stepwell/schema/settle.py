@@ -1,0 +1,53 @@
+"""Statements that were begun and not recorded as done: what became of them?
+
+The order is always the same. Is it still running on the server? Then it is followed to its end. Only then the
+database is asked, by its log and its catalog, and what an unfinished statement left is repaired (the adapter knows
+how, engine by engine). What nobody can tell stops the run and is named; `resolve` takes a person's answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from stepwell.databases.database import Activity, Command, Database, Finding, Outcome
+from stepwell.schema.history import Entry, Journal
+
+POLL = 0.25
+"""Seconds between two looks at a statement that is at work on the server."""
+
+
+def settle(
+    database: Database,
+    journal: Journal,
+    command: Command,
+    doubt: Entry,
+    working: Callable[[Activity], None],
+) -> Finding:
+    """Settle one statement in doubt and write the outcome into the journal, unless it is unknown."""
+    waited = follow(database, doubt.tag, working)
+    finding = database.settle(command, doubt.evidence)
+    if waited:
+        finding = Finding(finding.outcome, f"it was still running and was followed to its end; {finding.reason}")
+    if finding.outcome is not Outcome.UNKNOWN:
+        event = "done" if finding.outcome is Outcome.DONE else "undone"
+        journal.write(
+            event,
+            doubt.version,
+            doubt.direction,
+            doubt.position,
+            checksum=doubt.checksum,
+            tag=doubt.tag,
+            note=f"settled: {finding.reason}",
+        )
+    return finding
+
+
+def follow(database: Database, tag: str, working: Callable[[Activity], None]) -> bool:
+    """Wait until the statement of this tag runs no more on the server. Whether it was running at all."""
+    seen = False
+    while tag and (activity := database.activity(tag)):
+        seen = True
+        working(activity)
+        time.sleep(POLL)
+    return seen
