@@ -159,10 +159,10 @@ def _apply_whole(work: Work, statements: list[Statement], conducts: list[Conduct
     database = work.runner.database
     # Settings that open a script are sent before its transaction begins: some have no effect inside one.
     first = next(index for index, conduct in enumerate(conducts) if conduct is not Conduct.SESSION)
-    for statement in statements[:first]:
-        database.run(replace(work.command(statement), tag=""))
 
     def send_all() -> None:
+        for statement in statements[:first]:
+            _send(work, statement, replace(work.command(statement), tag=""))
         with database.transaction():
             for statement in statements[first:]:
                 _send(work, statement, replace(work.command(statement), tag=""))
@@ -195,7 +195,10 @@ def apply_statement(work: Work, statement: Statement) -> None:
     command = work.command(statement)
     conduct = database.conduct(command)
     if conduct is Conduct.SESSION:
-        database.run(command)
+        try:
+            _send(work, statement, command)
+        except Refused as error:
+            raise failed(work, statement, error, "it changed nothing but the connection") from error
         return
     if statement.index not in work.attempt.done and not _settled_as_done(work, statement, command):
         runner.assert_locked()

@@ -1,0 +1,125 @@
+"""Reading stepwell.toml."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stepwell.errors import BadProject, did_you_mean
+
+FILE = "stepwell.toml"
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseConfig:
+    """One `[databases.NAME]`. The URL holds a secret: show `databases.url.parse(url)` instead."""
+
+    name: str
+    url: str = field(repr=False)
+    scripts: str
+    cluster: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A project's configuration. `ledger` names the database that remembers what spans several."""
+
+    folder: Path
+    databases: dict[str, DatabaseConfig]
+    ledger: str
+    variables: dict[str, str]
+
+
+def find(start: Path) -> Path:
+    """The nearest folder from `start` upwards that holds a stepwell.toml. Raises BadProject."""
+    for folder in (start, *start.parents):
+        if (folder / FILE).is_file():
+            return folder
+    raise BadProject(
+        f"no {FILE} in {start} or above it", do="Go to your project's folder, or make one: stepwell init"
+    )
+
+
+def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
+    """Read the project's configuration. `${NAME}` and `${NAME:-default}` come from the environment.
+
+    Raises BadProject for what is missing, unknown or of the wrong type.
+    """
+    environment = os.environ if environment is None else environment
+    path = folder / FILE
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise BadProject(f"{FILE} is not valid TOML: {error}", where=str(path), do="Correct that line.") from None
+    except UnicodeDecodeError as error:
+        raise BadProject(f"{FILE} is not UTF-8", where=f"{path}, byte {error.start}") from None
+    _check(path, "", content, {"databases": dict, "ledger": dict, "variables": dict})
+    databases = {}
+    for name, table in content.get("databases", {}).items():
+        section = f"databases.{name}"
+        if not isinstance(table, dict) or "/" in name:
+            raise BadProject(f"[{section}] must be a table, its name without '/'", where=str(path))
+        _check(path, section, table, {"url": str, "scripts": str, "cluster": str})
+        if "url" not in table:
+            raise BadProject(f"[{section}] has no url", where=str(path), do='Add url = "${DATABASE_URL}".')
+        databases[name] = DatabaseConfig(
+            name,
+            _expand(table["url"], environment, path, f"{section}.url"),
+            table.get("scripts", f"migrations/{name}"),
+            table.get("cluster", ""),
+        )
+    if not databases:
+        raise BadProject(
+            f"{FILE} names no database", where=str(path), do='Add [databases.state] with url = "${DATABASE_URL}".'
+        )
+    ledger = content.get("ledger", {})
+    _check(path, "ledger", ledger, {"database": str})
+    chosen = ledger.get("database", next(iter(databases)))
+    if chosen not in databases:
+        raise BadProject(
+            f"[ledger] database = {chosen!r} is none of the databases{did_you_mean(chosen, databases)}", where=str(path)
+        )
+    variables = {
+        name: _expand(str(value), environment, path, f"variables.{name}")
+        for name, value in content.get("variables", {}).items()
+    }
+    return Config(folder, databases, chosen, variables)
+
+
+def _check(path: Path, section: str, table: Mapping[str, Any], known: Mapping[str, type]) -> None:
+    place = f"[{section}]" if section else FILE
+    for key, value in table.items():
+        if key not in known:
+            raise BadProject(
+                f"unknown key {key!r} in {place}{did_you_mean(key, known)}",
+                where=str(path),
+                do=f"Known keys are {_listed(known)}.",
+            )
+        if not isinstance(value, known[key]):
+            kind = "a table" if known[key] is dict else "text in quotes"
+            raise BadProject(f"{key!r} in {place} must be {kind}", where=str(path))
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(words)
+
+
+def _expand(text: str, environment: Mapping[str, str], path: Path, key: str) -> str:
+    def value(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        found = environment.get(name) or default
+        if found is None:
+            raise BadProject(
+                f"the environment variable {name} is not set, which {key} needs",
+                where=str(path),
+                do=f"Set it (export {name}=…), or give a default in the file: ${{{name}:-value}}.",
+            )
+        return found
+
+    return _VARIABLE.sub(value, text)

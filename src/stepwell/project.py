@@ -1,0 +1,127 @@
+"""A project: its databases, its scripts, and everything that can be done with them. The door to all else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stepwell import config as configuration
+from stepwell import graph
+from stepwell.config import Config
+from stepwell.databases import open_database
+from stepwell.databases.database import Database
+from stepwell.errors import BadProject, BadRequest, did_you_mean
+from stepwell.schema import answers, events, history, plan, upgrade
+from stepwell.schema.plan import Plan, Target
+from stepwell.schema.upgrade import Options, Result
+from stepwell.scripts.folder import load as load_scripts
+from stepwell.scripts.script import Script
+
+
+def _silent(event: events.Event) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A folder with a stepwell.toml. Every verb connects, does its work and closes; all raise StepwellError."""
+
+    config: Config
+    variables: Mapping[str, str]
+
+    @classmethod
+    def load(cls, folder: Path | str = ".", environment: Mapping[str, str] | None = None) -> Project:
+        """Read the project that `folder` is in. Raises BadProject."""
+        environment = dict(os.environ) if environment is None else dict(environment)
+        config = configuration.load(configuration.find(Path(folder).resolve()), environment)
+        return cls(config, {**environment, **config.variables})
+
+    def scripts(self, name: str) -> list[Script]:
+        """The scripts of one database in their order."""
+        entry = self.config.databases[name]
+        return load_scripts(self.config.folder / entry.scripts, name, self.open(name).engine)
+
+    def open(self, name: str) -> Database:
+        """One database's adapter, not connected."""
+        entry = self.config.databases[name]
+        return open_database(name, entry.url, self.config.folder, entry.cluster)
+
+    @contextmanager
+    def targets(self) -> Iterator[list[Target]]:
+        """All databases connected, with their scripts and histories; closed after the block."""
+        opened = []
+        for name in sorted(self.config.databases, key=lambda name: name != self.config.ledger):
+            database = self.open(name)
+            entry = self.config.databases[name]
+            opened.append((database, load_scripts(self.config.folder / entry.scripts, name, database.engine)))
+        with ExitStack() as stack:
+            targets = []
+            for database, scripts in opened:
+                database.connect()
+                stack.callback(database.close)
+                targets.append(Target(database, scripts, history.read(database)))
+            yield targets
+
+    def up(self, options: Options | None = None, tell: events.Listener = _silent) -> Result:
+        """Apply every script that is ready, in the order of the graph."""
+        with self.targets() as targets:
+            return upgrade.up(targets, self._options(options), tell)
+
+    def down(self, options: Options, tell: events.Listener = _silent) -> Result:
+        """Undo the last `count` scripts of `options.database`, or all after `options.to`."""
+        with self.targets() as targets:
+            return upgrade.down(targets, self._options(options), tell)
+
+    def plan(self, options: Options | None = None) -> Plan:
+        """What `up` would do now. Changes nothing."""
+        options = self._options(options)
+        with self.targets() as targets:
+            return plan.make_plan(targets, only=options.database, to=options.to, count=options.count)
+
+    def resolve(self, reference: str, position: int, done: bool, tell: events.Listener = _silent) -> str:
+        """Record that a statement in doubt is done, or that nothing of it remains. Returns the full reference."""
+        script = self.script(reference)
+        with self.targets() as targets:
+            options = self._options(None)
+            answers.resolve(targets, options, script.database, script.version, position, done, tell)
+        return script.reference
+
+    def baseline(
+        self, database: str, reference: str | None = None, options: Options | None = None, tell: events.Listener = _silent
+    ) -> list[str]:
+        """Record every script up to `reference` as applied without running it; without one, make the tables."""
+        version = self.script(reference).version if reference else None
+        with self.targets() as targets:
+            return answers.baseline(targets, self._options(options), database, version, tell)
+
+    def script(self, text: str) -> Script:
+        """The script that a reference such as state/0042 means. Raises BadRequest."""
+        known = {script.reference: script for name in self.config.databases for script in self.scripts(name)}
+        found = graph.find(text, known)
+        if len(found) != 1:
+            options = f"it could be {', '.join(found)}" if found else f"there is none{did_you_mean(text, known)}"
+            raise BadRequest(f"which script is {text!r}? {options}", "Write DATABASE/VERSION, e.g. state/0042_items.")
+        return known[found[0]]
+
+    def _options(self, options: Options | None) -> Options:
+        """The options with full references and the project's variables."""
+        options = replace(options or Options(), variables=self.variables)
+        if options.database is not None and options.database not in self.config.databases:
+            known = self.config.databases
+            raise BadRequest(
+                f"no database {options.database!r} in this project{did_you_mean(options.database, known)}",
+                f"It has {', '.join(known)}.",
+            )
+        to = options.to
+        if to is not None:
+            to = self.script(to if "/" in to else f"{options.database or self._only_database()}/{to}").reference
+        return replace(options, to=to)
+
+    def _only_database(self) -> str:
+        names = list(self.config.databases)
+        if len(names) > 1:
+            raise BadRequest("which database is meant?", f"Name one: --database {' | '.join(names)}")
+        return names[0]

@@ -1,0 +1,168 @@
+"""The runs: `up` brings every database to its next version, `down` takes steps back, both under the locks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+
+from stepwell.databases.database import Database
+from stepwell.errors import BadRequest, StillRequired
+from stepwell.graph import Step, requirements
+from stepwell.schema import events, history
+from stepwell.schema.apply import Runner, apply
+from stepwell.schema.history import Journal
+from stepwell.schema.plan import Difference, Target, make_plan, refuse_differences
+from stepwell.schema.python_script import apply_python
+from stepwell.schema.watch import Watcher
+from stepwell.scripts.script import Script
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run may do. `lock_wait` is seconds; `accept` are references whose difference is accepted."""
+
+    database: str | None = None
+    to: str | None = None
+    count: int | None = None
+    accept: tuple[str, ...] = ()
+    lock_wait: float = 900.0
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run did: references applied (or undone), how many were applied before, what waits for what."""
+
+    applied: list[str] = field(default_factory=list)
+    skipped: int = 0
+    waiting: dict[str, list[str]] = field(default_factory=dict)
+
+
+def up(targets: Sequence[Target], options: Options, tell: events.Listener) -> Result:
+    """Apply every script that is ready. Raises what `apply` raises, HistoryDiffers, LockHeld, LockLost."""
+    plan = make_plan(targets, only=options.database, to=options.to, count=options.count)
+    refuse_differences(plan, options.accept)
+    if plan.nothing_to_do:
+        return Result([], plan.skipped, plan.waiting)
+    with locked(targets, options, tell) as (targets, runner_of):
+        plan = make_plan(targets, only=options.database, to=options.to, count=options.count)
+        _accept(refuse_differences(plan, options.accept), runner_of, tell)
+        for script in plan.half_undone:
+            _apply(runner_of(script.database), script, "down")
+        if plan.half_undone:
+            targets = [replace(target, history=history.read(target.database)) for target in targets]
+            plan = make_plan(targets, only=options.database, to=options.to, count=options.count)
+        for script in plan.ready:
+            _apply(runner_of(script.database), script, "up")
+    return Result([script.reference for script in plan.ready], plan.skipped, plan.waiting)
+
+
+def down(targets: Sequence[Target], options: Options, tell: events.Listener) -> Result:
+    """Undo the last `count` scripts of a database, or all after `to`, newest first."""
+    _to_undo(targets, options)
+    with locked(targets, options, tell) as (targets, runner_of):
+        scripts = _to_undo(targets, options)
+        for script in scripts:
+            _apply(runner_of(script.database), script, "down")
+    return Result([script.reference for script in scripts])
+
+
+def _apply(runner: Runner, script: Script, direction: str) -> None:
+    (apply_python if script.is_python else apply)(runner, script, direction)
+
+
+def _accept(
+    differences: Sequence[Difference], runner_of: Callable[[str], Runner], tell: events.Listener
+) -> None:
+    for difference in differences:
+        name, version = difference.reference.split("/", 1)
+        note = f"{difference.kind}: {difference.what}"
+        runner_of(name).journal.write("accepted", version, checksum=difference.checksum, note=note)
+        tell(events.Accepted(difference.reference, difference.what))
+
+
+def _to_undo(targets: Sequence[Target], options: Options) -> list[Script]:
+    """The scripts to undo, newest first. Raises BadRequest, StillRequired."""
+    target = next(target for target in targets if target.database.name == options.database)
+    applied = [script for script in target.scripts if script.version in target.history.applied]
+    gone = target.history.applied.keys() - {script.version for script in applied}
+    half = [s for s in target.scripts if s not in applied and target.history.attempt(s.version, "up")]
+    if half:
+        raise BadRequest(
+            f"{half[0].reference} is applied in part, so nothing before it can be undone",
+            "Finish it with `stepwell up`, then undo it.",
+        )
+    if options.to is not None:
+        places = [i for i, script in enumerate(applied) if script.reference == options.to]
+        if not places:
+            raise BadRequest(f"{options.to} is not applied, so there is no way back to it")
+        chosen = applied[places[0] + 1 :]
+    else:
+        chosen = applied[len(applied) - min(len(applied), options.count or 1) :]
+    newest_gone = max(gone, default="")
+    if chosen and newest_gone > chosen[0].version:
+        raise BadRequest(
+            f"{target.database.name}/{newest_gone} is applied, but its file is gone, so it can't be undone",
+            "Put the file back.",
+        )
+    chosen = chosen[::-1]
+    needs = requirements(
+        [Step(s.reference, s.front.requires, str(s.path)) for other in targets for s in other.scripts]
+    )
+    alive = {f"{t.database.name}/{v}" for t in targets for v in t.history.applied} - {s.reference for s in chosen}
+    for script in chosen:
+        by = sorted(other for other in alive if script.reference in needs.get(other, ()))
+        if by:
+            raise StillRequired(script.reference, by)
+    return chosen
+
+
+@contextmanager
+def locked(
+    targets: Sequence[Target], options: Options, tell: events.Listener
+) -> Iterator[tuple[list[Target], Callable[[str], Runner]]]:
+    """Hold the locks for the block; give the targets as they are now, and a runner for each database.
+
+    A lock lives on the connection that does the work, so neither outlives the other. ClickHouse has none: there the
+    relational databases' locks speak for it, and a project without any uses ClickHouse's own substitute.
+    """
+    holders = [t.database for t in targets if t.database.session_lock] or [targets[0].database]
+    # The same order for everybody, so that two runners never hold one lock each and wait for the other's.
+    holders.sort(key=lambda database: database.name)
+    with ExitStack() as stack:
+        for database in holders:
+            name = database.name
+
+            def waiting(holder: str, name: str = name) -> None:
+                tell(events.Waiting(name, holder))
+
+            stack.enter_context(database.lock(options.lock_wait, waiting))
+        fresh = [replace(target, history=history.read(target.database)) for target in targets]
+        runners: dict[str, Runner] = {}
+
+        def runner_of(name: str) -> Runner:
+            if name not in runners:
+                target = next(target for target in fresh if target.database.name == name)
+                database = target.database
+                runners[name] = Runner(
+                    database,
+                    Journal(database),
+                    target.history,
+                    options.variables,
+                    tell,
+                    stack.enter_context(Watcher(database)),
+                    lambda: _assert_locked(database, holders),
+                )
+            return runners[name]
+
+        yield fresh, runner_of
+
+
+def _assert_locked(database: Database, holders: Sequence[Database]) -> None:
+    """Its own lock is on the connection that would send the statement; only a foreign one must be asked."""
+    if database not in holders:
+        for holder in holders:
+            holder.assert_locked()
+    elif not database.session_lock:
+        database.assert_locked()
