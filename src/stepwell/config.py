@@ -56,7 +56,9 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        raise BadProject(f"{FILE} is not valid TOML: {error}", where=str(path), do="Correct that line.") from None
+        raise BadProject(
+            f"{FILE} is not valid TOML: {error}", where=str(path), do="Correct that line."
+        ) from None
     except UnicodeDecodeError as error:
         raise BadProject(f"{FILE} is not UTF-8", where=f"{path}, byte {error.start}") from None
     _check(path, "", content, {"databases": dict, "ledger": dict, "variables": dict})
@@ -76,14 +78,17 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
         )
     if not databases:
         raise BadProject(
-            f"{FILE} names no database", where=str(path), do='Add [databases.state] with url = "${DATABASE_URL}".'
+            f"{FILE} names no database",
+            where=str(path),
+            do='Add [databases.state] with url = "${DATABASE_URL}".',
         )
     ledger = content.get("ledger", {})
     _check(path, "ledger", ledger, {"database": str})
     chosen = ledger.get("database", next(iter(databases)))
     if chosen not in databases:
         raise BadProject(
-            f"[ledger] database = {chosen!r} is none of the databases{did_you_mean(chosen, databases)}", where=str(path)
+            f"[ledger] database = {chosen!r} is none of the databases{did_you_mean(chosen, databases)}",
+            where=str(path),
         )
     variables = {
         name: _expand(str(value), environment, path, f"variables.{name}")

@@ -14,8 +14,9 @@ from stepwell.config import Config
 from stepwell.databases import open_database
 from stepwell.databases.database import Database
 from stepwell.errors import BadProject, BadRequest, did_you_mean
-from stepwell.schema import answers, events, history, plan, upgrade
-from stepwell.schema.plan import Plan, Target
+from stepwell.schema import answers, events, history, outlook, upgrade
+from stepwell.schema.outlook import Outlook, State
+from stepwell.schema.plan import Target
 from stepwell.schema.upgrade import Options, Result
 from stepwell.scripts.folder import load as load_scripts
 from stepwell.scripts.script import Script
@@ -75,11 +76,27 @@ class Project:
         with self.targets() as targets:
             return upgrade.down(targets, self._options(options), tell)
 
-    def plan(self, options: Options | None = None) -> Plan:
-        """What `up` would do now. Changes nothing."""
-        options = self._options(options)
+    def outlook(self, options: Options | None = None) -> Outlook:
+        """What `up` would do now, script by script. Changes nothing."""
         with self.targets() as targets:
-            return plan.make_plan(targets, only=options.database, to=options.to, count=options.count)
+            return outlook.outlook(targets, self._options(options))
+
+    def status(self, options: Options | None = None) -> list[State]:
+        """Every script and its state. Changes nothing."""
+        with self.targets() as targets:
+            return outlook.status(targets, self._options(options))
+
+    def way_back(self, options: Options) -> list[tuple[Script, list[str]]]:
+        """The scripts that `down` would undo, newest first, with their statements. Changes nothing."""
+        with self.targets() as targets:
+            chosen = upgrade.to_undo(targets, self._options(options))
+            return [
+                (
+                    script,
+                    [] if script.is_python else [s.text for s in script.statements("down", self.variables)],
+                )
+                for script in chosen
+            ]
 
     def resolve(self, reference: str, position: int, done: bool, tell: events.Listener = _silent) -> str:
         """Record that a statement in doubt is done, or that nothing of it remains. Returns the full reference."""
@@ -90,7 +107,11 @@ class Project:
         return script.reference
 
     def baseline(
-        self, database: str, reference: str | None = None, options: Options | None = None, tell: events.Listener = _silent
+        self,
+        database: str,
+        reference: str | None = None,
+        options: Options | None = None,
+        tell: events.Listener = _silent,
     ) -> list[str]:
         """Record every script up to `reference` as applied without running it; without one, make the tables."""
         version = self.script(reference).version if reference else None
@@ -102,8 +123,12 @@ class Project:
         known = {script.reference: script for name in self.config.databases for script in self.scripts(name)}
         found = graph.find(text, known)
         if len(found) != 1:
-            options = f"it could be {', '.join(found)}" if found else f"there is none{did_you_mean(text, known)}"
-            raise BadRequest(f"which script is {text!r}? {options}", "Write DATABASE/VERSION, e.g. state/0042_items.")
+            options = (
+                f"it could be {', '.join(found)}" if found else f"there is none{did_you_mean(text, known)}"
+            )
+            raise BadRequest(
+                f"which script is {text!r}? {options}", "Write DATABASE/VERSION, e.g. state/0042_items."
+            )
         return known[found[0]]
 
     def _options(self, options: Options | None) -> Options:
@@ -117,8 +142,16 @@ class Project:
             )
         to = options.to
         if to is not None:
-            to = self.script(to if "/" in to else f"{options.database or self._only_database()}/{to}").reference
+            to = self.script(
+                to if "/" in to else f"{options.database or self._only_database()}/{to}"
+            ).reference
         return replace(options, to=to)
+
+    def with_database(self, options: Options) -> Options:
+        """The options with the database that is meant, where the project has only one or `to` names it."""
+        if options.database is None and options.to and "/" in options.to:
+            return replace(options, database=options.to.split("/", 1)[0])
+        return replace(options, database=options.database or self._only_database())
 
     def _only_database(self) -> str:
         names = list(self.config.databases)

@@ -11,7 +11,13 @@ from stepwell.schema.upgrade import Options, locked
 
 
 def resolve(
-    targets: Sequence[Target], options: Options, database: str, version: str, position: int, done: bool, tell: events.Listener
+    targets: Sequence[Target],
+    options: Options,
+    database: str,
+    version: str,
+    position: int,
+    done: bool,
+    tell: events.Listener,
 ) -> None:
     """Record a person's answer for one statement in doubt. Raises BadRequest where there is no doubt."""
     with locked(targets, options, tell) as (fresh, runner_of):

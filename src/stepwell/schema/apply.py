@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from stepwell.databases.database import Command, Conduct, Database, Evidence, Outcome
@@ -71,20 +71,18 @@ class Work:
         return f"{self.script.path}:{statement.line + statement.text.count(chr(10), 0, offset or 0)}"
 
     def command(self, statement: Statement) -> Command:
-        front = self.script.front
-        return Command(
-            text=statement.text,
-            parameters=statement.parameters,
-            tag=f"stepwell:{self.script.version}:{self.direction}:{statement.index}:{self.runner.journal.run[:8]}",
-            lock_timeout=LOCK_TIMEOUT if front.lock_timeout is None else front.lock_timeout,
-            timeout=front.timeout,
-            key=front.key,
-            sole_writer=front.writers == "none",
-            own=frozenset(self.own),
+        tag = (
+            f"stepwell:{self.script.version}:{self.direction}:{statement.index}:{self.runner.journal.run[:8]}"
         )
+        return command_for(self.script, statement, self.own, tag)
 
     def write(
-        self, event: str, statement: Statement, tag: str = "", evidence: Evidence | None = None, note: str = ""
+        self,
+        event: str,
+        statement: Statement,
+        tag: str = "",
+        evidence: Evidence | None = None,
+        note: str = "",
     ) -> None:
         self.runner.journal.write(
             event,
@@ -105,6 +103,21 @@ class Work:
             self.runner.journal.forget(self.script.version)
 
 
+def command_for(script: Script, statement: Statement, own: Iterable[str] = (), tag: str = "") -> Command:
+    """A statement with all that its script says about how it runs."""
+    front = script.front
+    return Command(
+        text=statement.text,
+        parameters=statement.parameters,
+        tag=tag,
+        lock_timeout=LOCK_TIMEOUT if front.lock_timeout is None else front.lock_timeout,
+        timeout=front.timeout,
+        key=front.key,
+        sole_writer=front.writers == "none",
+        own=frozenset(own),
+    )
+
+
 def apply(runner: Runner, script: Script, direction: str = "up") -> None:
     """Bring one script to its end and record it.
 
@@ -116,8 +129,8 @@ def apply(runner: Runner, script: Script, direction: str = "up") -> None:
     attempt = runner.history.attempt(script.version, direction)
     statements = script.statements(direction, runner.variables)
     work = Work(runner, script, direction, attempt, len(statements))
-    conducts = [runner.database.conduct(work.command(statement)) for statement in statements]
-    whole = one_transaction(work, statements, conducts)
+    conducts = survey(runner.database, script, statements)
+    whole = one_transaction(runner.database, script, statements, conducts) and not attempt
     _refuse_edits(work, statements)
     if not attempt:
         _refuse_orphans(work, statements)
@@ -134,25 +147,38 @@ def apply(runner: Runner, script: Script, direction: str = "up") -> None:
     runner.tell(events.Finished(script.reference, direction, len(statements), time.monotonic() - started))
 
 
+def survey(database: Database, script: Script, statements: Iterable[Statement]) -> list[Conduct]:
+    """How each statement will behave, given the tables that those before it create."""
+    own: set[str] = set()
+    conducts = []
+    for statement in statements:
+        command = command_for(script, statement, own)
+        conducts.append(database.conduct(command))
+        if table := database.creates(command):
+            own.add(table)
+    return conducts
+
+
 # --- one transaction for the whole script ---------------------------------------------------------------------
 
 
-def one_transaction(work: Work, statements: list[Statement], conducts: list[Conduct]) -> bool:
-    """Whether the script runs as one transaction. Raises BadScript where it says it must and can't."""
-    front, engine = work.script.front, work.runner.database.engine
+def one_transaction(
+    database: Database, script: Script, statements: list[Statement], conducts: list[Conduct]
+) -> bool:
+    """Whether a script runs as one transaction. Raises BadScript where it says it must and can't."""
     alone = [
         statement
         for statement, conduct in zip(statements, conducts, strict=True)
         if conduct not in (Conduct.TRANSACTIONAL, Conduct.SESSION)
     ]
-    if front.transaction and alone:
+    if script.front.transaction and alone:
         raise BadScript(
-            work.script.path,
+            script.path,
             alone[0].line,
-            f"`transaction: true`, but statement {alone[0].index} can't be part of a transaction on {engine}",
+            f"`transaction: true`, but statement {alone[0].index} can't be part of one on {database.engine}",
             "Take that line away: each statement is then journalled by itself, and settled after a crash.",
         )
-    return not alone and front.transaction is not False and not work.attempt and Conduct.TRANSACTIONAL in conducts
+    return not alone and script.front.transaction is not False and Conduct.TRANSACTIONAL in conducts
 
 
 def _apply_whole(work: Work, statements: list[Statement], conducts: list[Conduct], started: float) -> None:
@@ -178,7 +204,9 @@ def _in_transaction(work: Work, last: Statement, send: Callable[[], None], rolle
             send()
             return
         except ConnectionLost as error:
-            now = "the server rolls it back, unless it had already committed all of it; `stepwell up` finds out"
+            now = (
+                "the server rolls it back, unless it had already committed all of it; `stepwell up` finds out"
+            )
             raise failed(work, last, error, now) from error
         except Refused as error:
             if pause is None or not isinstance(error, LockTimeout):
@@ -282,7 +310,10 @@ def _clear_away(
     if finding.outcome is Outcome.NOT_DONE:
         return True, finding.reason
     if finding.outcome is Outcome.DONE:
-        return False, f"the server reported an error, but {finding.reason}; the next `stepwell up` goes on behind it"
+        return (
+            False,
+            f"the server reported an error, but {finding.reason}; the next `stepwell up` goes on behind it",
+        )
     return False, f"in doubt: {finding.reason}"
 
 

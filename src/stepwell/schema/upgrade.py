@@ -60,9 +60,9 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener) -> Re
 
 def down(targets: Sequence[Target], options: Options, tell: events.Listener) -> Result:
     """Undo the last `count` scripts of a database, or all after `to`, newest first."""
-    _to_undo(targets, options)
+    to_undo(targets, options)
     with locked(targets, options, tell) as (targets, runner_of):
-        scripts = _to_undo(targets, options)
+        scripts = to_undo(targets, options)
         for script in scripts:
             _apply(runner_of(script.database), script, "down")
     return Result([script.reference for script in scripts])
@@ -82,7 +82,7 @@ def _accept(
         tell(events.Accepted(difference.reference, difference.what))
 
 
-def _to_undo(targets: Sequence[Target], options: Options) -> list[Script]:
+def to_undo(targets: Sequence[Target], options: Options) -> list[Script]:
     """The scripts to undo, newest first. Raises BadRequest, StillRequired."""
     target = next(target for target in targets if target.database.name == options.database)
     applied = [script for script in target.scripts if script.version in target.history.applied]
@@ -110,7 +110,9 @@ def _to_undo(targets: Sequence[Target], options: Options) -> list[Script]:
     needs = requirements(
         [Step(s.reference, s.front.requires, str(s.path)) for other in targets for s in other.scripts]
     )
-    alive = {f"{t.database.name}/{v}" for t in targets for v in t.history.applied} - {s.reference for s in chosen}
+    alive = {f"{t.database.name}/{v}" for t in targets for v in t.history.applied} - {
+        s.reference for s in chosen
+    }
     for script in chosen:
         by = sorted(other for other in alive if script.reference in needs.get(other, ()))
         if by:

@@ -54,7 +54,9 @@ def look_up(database: ClickhouseDatabase, statement: Statement) -> Names:
     """The named objects as they are now."""
     if statement.object == "FUNCTION":
         wanted = [name for _, name in statement.names]
-        rows = database.query("SELECT name, '', create_query FROM system.functions WHERE origin = 'SQLUserDefined'")
+        rows = database.query(
+            "SELECT name, '', create_query FROM system.functions WHERE origin = 'SQLUserDefined'"
+        )
     elif statement.object == "DATABASE":
         wanted = [name for _, name in statement.names]
         rows = database.query("SELECT name, toString(uuid), engine_full FROM system.databases")
@@ -73,7 +75,9 @@ def look_up(database: ClickhouseDatabase, statement: Statement) -> Names:
 
 def _pair(qualified: str) -> str:
     database, name = qualified.split(".", 1)
-    return "('{}', '{}')".format(*(part.replace("\\", "\\\\").replace("'", "\\'") for part in (database, name)))
+    return "('{}', '{}')".format(
+        *(part.replace("\\", "\\\\").replace("'", "\\'") for part in (database, name))
+    )
 
 
 def _digest(text: str) -> str:
@@ -133,7 +137,9 @@ def settle(database: ClickhouseDatabase, command: Command, evidence: Evidence) -
         unchanged = parts(database, database.qualified(statement.names[0])) == evidence.get("parts")
         if unchanged:
             return Finding(Outcome.NOT_DONE, "the table's parts are as they were")
-        return Finding(Outcome.UNKNOWN, "the table's parts have changed since, by this statement or by others")
+        return Finding(
+            Outcome.UNKNOWN, "the table's parts have changed since, by this statement or by others"
+        )
     if statement.kind is Kind.OPAQUE:
         return Finding(Outcome.UNKNOWN, "neither the server's log nor its catalog tells of such a statement")
     now = look_up(database, statement)
@@ -159,12 +165,16 @@ def _settle_create(_database: ClickhouseDatabase, statement: Statement, before: 
     return Finding(Outcome.NOT_DONE, f"nothing changed: {name} is as it was before")
 
 
-def _settle_create_filled(database: ClickhouseDatabase, statement: Statement, before: Names, now: Names) -> Finding:
+def _settle_create_filled(
+    database: ClickhouseDatabase, statement: Statement, before: Names, now: Names
+) -> Finding:
     (name,) = now
     if before.get(name) is None and now[name] is not None:
         word = "VIEW" if statement.object == "VIEW" else "TABLE"
         database.query(f"DROP {word} {quote(*name.split('.', 1))} SYNC")
-        return Finding(Outcome.NOT_DONE, f"{name} may have been filled in part; it was dropped, to be made again")
+        return Finding(
+            Outcome.NOT_DONE, f"{name} may have been filled in part; it was dropped, to be made again"
+        )
     return _settle_create(database, statement, before, now)
 
 
@@ -174,7 +184,9 @@ def _settle_drop(database: ClickhouseDatabase, statement: Statement, before: Nam
     if there and not left:
         return Finding(Outcome.DONE, f"{_listed(there)} is gone")
     if len(left) == len(there):
-        return Finding(Outcome.NOT_DONE, f"nothing changed: {_listed(left) or _listed(list(now))} is as it was before")
+        return Finding(
+            Outcome.NOT_DONE, f"nothing changed: {_listed(left) or _listed(list(now))} is as it was before"
+        )
     for name in left:
         database.query(f"DROP {statement.object} {quote(*name.split('.', 1))} SYNC")
     return Finding(Outcome.DONE, f"some were gone; {_listed(left)} was dropped now")
@@ -190,7 +202,9 @@ def _settle_rename(database: ClickhouseDatabase, statement: Statement, before: N
     for done in range(len(pairs) + 1):
         if state == current:
             if done == len(pairs):
-                return Finding(Outcome.DONE, f"{_listed([new for _, new in pairs])} holds what had the old name")
+                return Finding(
+                    Outcome.DONE, f"{_listed([new for _, new in pairs])} holds what had the old name"
+                )
             if done == 0:
                 return Finding(Outcome.NOT_DONE, "no table has changed its name")
             for old, new in pairs[done:]:
@@ -204,7 +218,9 @@ def _settle_rename(database: ClickhouseDatabase, statement: Statement, before: N
     return Finding(Outcome.UNKNOWN, f"the tables {_listed(names)} are not what any part of it would leave")
 
 
-def _settle_exchange(_database: ClickhouseDatabase, _statement: Statement, before: Names, now: Names) -> Finding:
+def _settle_exchange(
+    _database: ClickhouseDatabase, _statement: Statement, before: Names, now: Names
+) -> Finding:
     first, second = list(before)[:2]
     was, current = (_uuid(before[first]), _uuid(before[second])), (_uuid(now[first]), _uuid(now[second]))
     if current == was:

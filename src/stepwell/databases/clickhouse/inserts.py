@@ -60,7 +60,9 @@ def _feeders(database: ClickhouseDatabase, table: str) -> list[str]:
     views = database.query(
         "SELECT concat(database, '.', name), create_table_query FROM system.tables WHERE engine = 'MaterializedView'"
     )
-    target = re.compile(r"\bTO " + r"\.".join(f"`?{re.escape(part)}`?" for part in table.split(".", 1)) + r"[\s(]")
+    target = re.compile(
+        r"\bTO " + r"\.".join(f"`?{re.escape(part)}`?" for part in table.split(".", 1)) + r"[\s(]"
+    )
     return [str(name) for name, definition in views if target.search(str(definition))]
 
 
@@ -114,10 +116,14 @@ def _key_columns(
     output = [str(row[0]) for row in database.query(f"DESCRIBE (\n{source}\n)")]
     columns = statement.columns or tuple(database.columns(table))
     places = [columns.index(column) for column in command.key]
-    return ", ".join(quote(output[place]) for place in places), ", ".join(quote(column) for column in command.key)
+    return ", ".join(quote(output[place]) for place in places), ", ".join(
+        quote(column) for column in command.key
+    )
 
 
-def settle(database: ClickhouseDatabase, command: Command, statement: Statement, evidence: Evidence) -> Finding:
+def settle(
+    database: ClickhouseDatabase, command: Command, statement: Statement, evidence: Evidence
+) -> Finding:
     """What an INSERT left that runs no more and did not finish, by the way that was chosen for it."""
     table = database.qualified(statement.names[0])
     before = dict(evidence.get("names") or {}).get(table)
@@ -130,8 +136,12 @@ def settle(database: ClickhouseDatabase, command: Command, statement: Statement,
     if way == "restart":
         rows = database.query(f"SELECT count() FROM {quote(*table.split('.', 1))}")[0][0]
         if rows:
-            database.query(f"TRUNCATE TABLE {quote(*table.split('.', 1))} SETTINGS max_table_size_to_drop = 0")
-            return Finding(Outcome.NOT_DONE, f"{rows} rows of it in {table} were removed, to be inserted again")
+            database.query(
+                f"TRUNCATE TABLE {quote(*table.split('.', 1))} SYNC SETTINGS max_table_size_to_drop = 0"
+            )
+            return Finding(
+                Outcome.NOT_DONE, f"{rows} rows of it in {table} were removed, to be inserted again"
+            )
         return Finding(Outcome.NOT_DONE, f"{table} is empty")
     if way == "key":
         return _settle_key(database, command, statement, table)

@@ -48,12 +48,35 @@ class Statement:
 
 
 _OBJECTS = ("TABLE", "VIEW", "DICTIONARY", "DATABASE", "FUNCTION", "INDEX")
-_ACCESS = ("USER", "ROLE", "QUOTA", "ROW", "POLICY", "SETTINGS", "NAMED", "PROFILE", "MASKING", "WORKLOAD", "RESOURCE")
+_ACCESS = (
+    "USER",
+    "ROLE",
+    "QUOTA",
+    "ROW",
+    "POLICY",
+    "SETTINGS",
+    "NAMED",
+    "PROFILE",
+    "MASKING",
+    "WORKLOAD",
+    "RESOURCE",
+)
 _HARMLESS = (
     "OPTIMIZE", "SYSTEM", "GRANT", "REVOKE", "CHECK", "SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXISTS", "KILL",
     "EXPLAIN", "ANALYZE",
 )  # fmt: skip
-_PART_VERBS = ("DROP", "DETACH", "ATTACH", "MOVE", "REPLACE", "FETCH", "FREEZE", "UNFREEZE", "CLEAR", "FORGET")
+_PART_VERBS = (
+    "DROP",
+    "DETACH",
+    "ATTACH",
+    "MOVE",
+    "REPLACE",
+    "FETCH",
+    "FREEZE",
+    "UNFREEZE",
+    "CLEAR",
+    "FORGET",
+)
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,145 @@
+"""What each command calls and how its result is shown."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from stepwell.cli.output import Output, plural
+from stepwell.errors import BadRequest
+from stepwell.project import Project
+from stepwell.schema.upgrade import Options
+
+
+def _options(options: argparse.Namespace) -> Options:
+    return Options(
+        database=options.database,
+        to=options.to,
+        count=options.count,
+        accept=tuple(getattr(options, "accept", ())),
+        lock_wait=getattr(options, "lock_wait", 0.0),
+    )
+
+
+def up(options: argparse.Namespace, output: Output) -> int:
+    if options.dry_run:
+        return plan(options, output, statements=True)
+    result = Project.load(options.project).up(_options(options), output.tell)
+    _waiting(result.waiting, output)
+    output.line(f"applied {len(result.applied)}, skipped {result.skipped}")
+    output.result({"applied": result.applied, "skipped": result.skipped, "waiting": result.waiting})
+    return 0
+
+
+def plan(options: argparse.Namespace, output: Output, statements: bool = False) -> int:
+    project = Project.load(options.project)
+    outlook = project.outlook(_options(options))
+    for script in outlook.scripts:
+        output.line(f"{script.reference:<48} {plural(len(script.statements), 'statement')}, {script.way}")
+        for warning in script.warnings:
+            output.line(f"  {warning}")
+        if statements:
+            for text in script.statements:
+                output.line(f"\n{text};")
+            output.line()
+    for difference in outlook.differences:
+        output.line(f"{difference.reference} {difference.what}: `up` will stop unless it is accepted")
+    _waiting(outlook.waiting, output)
+    output.line(f"would apply {len(outlook.scripts)}, skip {outlook.skipped}")
+    output.result(outlook.as_json())
+    return 0
+
+
+def down(options: argparse.Namespace, output: Output) -> int:
+    project = Project.load(options.project)
+    chosen = project.with_database(_options(options))
+    if options.dry_run:
+        scripts = project.way_back(chosen)
+        for script, texts in scripts:
+            output.line(f"{script.reference:<48} {plural(len(texts), 'statement')}")
+            for text in texts:
+                output.line(f"\n{text};")
+            output.line()
+        output.line(f"would undo {len(scripts)}")
+        output.result({"would_undo": [script.reference for script, _ in scripts]})
+        return 0
+    result = project.down(chosen, output.tell)
+    output.line(f"undone {len(result.applied)}")
+    output.result({"undone": result.applied})
+    return 0
+
+
+def status(options: argparse.Namespace, output: Output) -> int:
+    states = Project.load(options.project).status(_options(options))
+    output.table([("STEP", "STATE", "SINCE"), *((s.reference, s.state, s.since[:16]) for s in states)])
+    for state in states:
+        if state.detail:
+            output.line(f"\n{state.reference}: {state.detail}")
+    output.result({"steps": [state.as_json() for state in states]})
+    return 0
+
+
+def resolve(options: argparse.Namespace, output: Output) -> int:
+    reference, _, position = options.statement.rpartition(":")
+    if not position.isdigit() or "/" not in reference:
+        raise BadRequest(
+            f"can't read {options.statement!r}", "Write DATABASE/VERSION:STATEMENT, e.g. analytics/0006:2."
+        )
+    full = Project.load(options.project).resolve(
+        reference, int(position), options.answer == "done", output.tell
+    )
+    output.line(f"{full}:{position} is recorded as {options.answer}; `stepwell up` goes on from there")
+    output.result({"resolved": f"{full}:{position}", "as": options.answer})
+    return 0
+
+
+def baseline(options: argparse.Namespace, output: Output) -> int:
+    database = options.database or (options.version or "").partition("/")[0]
+    if not database or (options.version and "/" not in options.version and not options.database):
+        raise BadRequest("which database is meant?", "Write stepwell baseline DATABASE/VERSION.")
+    version = options.version and (
+        options.version if "/" in options.version else f"{database}/{options.version}"
+    )
+    project = Project.load(options.project)
+    recorded = project.baseline(database, version, Options(lock_wait=options.lock_wait), output.tell)
+    for reference in recorded:
+        output.line(f"{reference:<48} recorded as applied, not run")
+    output.line(f"recorded {len(recorded)}")
+    output.result({"recorded": recorded})
+    return 0
+
+
+def init(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli.starting import make_project
+
+    made = make_project(options.folder, options.bundle)
+    for path in made:
+        output.line(f"made {path}")
+    output.result({"made": [str(path) for path in made]})
+    return 0
+
+
+def new(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli.starting import make_script
+
+    path = make_script(Project.load(options.project), options.database, options.name)
+    output.line(f"made {_short(path)}")
+    output.result({"made": str(path)})
+    return 0
+
+
+def demo(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.bundles.opik.demo import run_demo
+
+    return run_demo(options.folder or Path("opik-demo"), options.scale, options.seed, output)
+
+
+def _waiting(waiting: dict[str, list[str]], output: Output) -> None:
+    for reference, others in waiting.items():
+        output.line(f"{reference} waits for {', '.join(others)}")
+
+
+def _short(path: Path) -> Path:
+    """The path from here, where that is shorter."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,0 +1,119 @@
+"""The commands, their options, and what each ends with."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from stepwell import __version__
+from stepwell.cli import commands
+from stepwell.cli.output import Output
+from stepwell.errors import StepwellError
+
+EXIT_CODES = """
+exit codes:
+  0  done, or nothing to do
+  1  a statement failed; nothing after it was started
+  2  the call, the project's files or a script are not as they must be
+  3  the files are not what was applied: edited, gone, or out of order
+  4  a statement is in doubt and needs `stepwell resolve`
+  5  the migration lock is held by another run, or was lost
+  6  a database can't be reached or used
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    options = _parser().parse_args(arguments)
+    output = Output(as_json=options.json)
+    try:
+        code: int = options.run(options, output)
+        return code
+    except StepwellError as error:
+        output.error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        output.note("interrupted; `stepwell up` goes on from here")
+        return 130
+    except BrokenPipeError:  # the reader of our output has seen enough, as `| head` does
+        sys.stderr.close()
+        return 0
+
+
+def _terminated(_signal: int, _frame: object) -> NoReturn:
+    """End as Ctrl-C does, so that locks are given back; what is in doubt is settled by the next run."""
+    raise SystemExit(143)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stepwell",
+        description="Takes a relational database and ClickHouse to their next version together.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"stepwell {__version__}")
+    every = argparse.ArgumentParser(add_help=False)
+    every.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    every.add_argument("--project", type=Path, default=Path(), metavar="FOLDER", help="the project's folder")
+    chosen = argparse.ArgumentParser(add_help=False)
+    chosen.add_argument("--database", metavar="NAME", help="work on this database only")
+    chosen.add_argument("--to", metavar="VERSION", help="stop at this version, e.g. state/0042 or 0042")
+    chosen.add_argument("--count", type=_positive, metavar="N", help="at most this many scripts")
+    running = argparse.ArgumentParser(add_help=False)
+    running.add_argument(
+        "--lock-wait", type=float, default=900.0, metavar="SECONDS", help="wait for another run (default 900)"
+    )
+    verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def verb(
+        name: str, run: Callable[[Any, Output], int], about: str, *shared: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=about, description=about, parents=[every, *shared])
+        added.set_defaults(run=run)
+        return added
+
+    init = verb("init", commands.init, "make a project in a folder")
+    init.add_argument("folder", nargs="?", type=Path, default=Path())
+    init.add_argument(
+        "--from", dest="bundle", metavar="EXAMPLE", help="start from a bundled project: opik, agent_runs"
+    )
+    new = verb("new", commands.new, "make the next script of a database")
+    new.add_argument("database")
+    new.add_argument("name", help="in a few words, e.g. add_tenant_index")
+    verb("plan", commands.plan, "show what `up` would do; changes nothing", chosen)
+    up = verb("up", commands.up, "apply every script that is ready", chosen, running)
+    up.add_argument(
+        "--accept", action="append", default=[], metavar="STEP",
+        help="accept that this applied file was edited or is gone, or that this new one comes late; is recorded",
+    )  # fmt: skip
+    up.add_argument("--dry-run", action="store_true", help="show the statements; change nothing")
+    down = verb("down", commands.down, "undo the last script of a database", chosen, running)
+    down.add_argument("--dry-run", action="store_true", help="show the statements; change nothing")
+    verb("status", commands.status, "show every script and its state", chosen)
+    resolve = verb("resolve", commands.resolve, "say what became of a statement in doubt", running)
+    resolve.add_argument("statement", metavar="STEP:N", help="e.g. analytics/0006_tenant_columns:2")
+    resolve.add_argument("answer", choices=["done", "not-done"])
+    base = verb("baseline", commands.baseline, "record scripts as applied without running them", running)
+    base.add_argument(
+        "version", nargs="?", help="the last one that is there, e.g. state/0042; none: make the tables only"
+    )
+    base.add_argument("--database", metavar="NAME")
+    demo = verb("demo", commands.demo, "run a bundled example in a folder, with data, to its end")
+    demo.add_argument("example", choices=["opik"])
+    demo.add_argument("folder", nargs="?", type=Path)
+    demo.add_argument("--scale", type=float, default=1.0, help="1.0: about 20,000 items; 100: two million")
+    demo.add_argument("--seed", type=int, default=1)
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number

@@ -1,0 +1,131 @@
+"""What a person sees of a run: a line a script, one live line for a long statement, errors, or all of it as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from typing import Any
+
+from stepwell.databases.database import Activity
+from stepwell.errors import StepwellError
+from stepwell.schema import events
+
+QUIET = 10.0
+"""Seconds between two progress lines where the output is no terminal."""
+
+
+class Output:
+    """Prints; with `as_json`, only `result` and `error` do, one object each on standard output."""
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self._live = ""
+        self._last_progress = 0.0
+        self._terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+    def line(self, text: str = "") -> None:
+        """A line of the result."""
+        if not self.as_json:
+            self._clear()
+            print(text, flush=True)
+
+    def note(self, text: str) -> None:
+        """A line about the run, not part of its result."""
+        if not self.as_json:
+            self._clear()
+        print(text, file=sys.stderr, flush=True)
+
+    def result(self, value: dict[str, Any]) -> None:
+        """The whole result for a program."""
+        if self.as_json:
+            print(json.dumps(value, indent=2, default=str), flush=True)
+
+    def error(self, error: StepwellError) -> None:
+        if self.as_json:
+            shape = {"kind": error.kind, "what": error.what, "where": error.where, "said": error.said}
+            print(json.dumps({"error": shape | {"now": error.now, "do": error.do}}, indent=2), flush=True)
+        self._clear()
+        print(f"error: {error}", file=sys.stderr, flush=True)
+
+    def table(self, rows: list[tuple[str, ...]]) -> None:
+        """Rows in columns, the first being the heading."""
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for row in rows:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            self.line("  ".join(cells).rstrip())
+
+    def tell(self, event: events.Event) -> None:
+        """Print an event of a run, if it is one that a person wants to see."""
+        match event:
+            case events.Waiting(database, holder):
+                self.note(f"waiting for the migration lock of {database}, held by {holder}")
+            case events.Started(reference, _, statements, _, resumed) if resumed:
+                self.line(f"{reference}: going on behind statement {resumed} of {statements}")
+            case events.Working(reference, position, activity):
+                self._progress(f"{reference}:{position}", activity)
+            case events.Yielded(reference, position, holders, pause):
+                by = "; ".join(holders) or "another session"
+                self.note(f"{reference}:{position} gave way to {by}; again in {pause:.1f} s")
+            case events.Settled(reference, position, finding):
+                self.line(
+                    f"{reference}:{position} was in doubt, and is {finding.outcome.value}: {finding.reason}"
+                )
+            case events.Finished(reference, direction, statements, seconds):
+                verb = "" if direction == "up" else "undone, "
+                self.line(f"{reference:<48} {verb}{plural(statements, 'statement')}, {duration(seconds)}")
+            case events.Accepted(reference, what):
+                self.line(f"{reference} {what}: accepted")
+            case _:
+                pass
+
+    def _progress(self, place: str, activity: Activity) -> None:
+        text = f"{place}  {describe(activity)}"
+        if self.as_json:
+            return
+        if self._terminal:
+            width = shutil.get_terminal_size().columns - 1
+            self._live = text[:width]
+            print(f"\r\x1b[K{self._live}", end="", flush=True)
+        elif time.monotonic() - self._last_progress >= QUIET:
+            self._last_progress = time.monotonic()
+            print(text, flush=True)
+
+    def _clear(self) -> None:
+        if self._live:
+            print("\r\x1b[K", end="", flush=True)
+            self._live = ""
+
+
+def describe(activity: Activity) -> str:
+    """A running statement in a few words: rows, share, time left."""
+    parts = []
+    if activity.stage:
+        parts.append(activity.stage)
+    if activity.rows:
+        total = f" of {activity.total:,}" if activity.total else ""
+        parts.append(f"{activity.rows:,}{total} rows")
+    if activity.share is not None:
+        parts.append(f"{activity.share:.0%}")
+    parts.append(duration(activity.elapsed))
+    if activity.share and 0.01 < activity.share < 1:
+        parts.append(f"{duration(activity.elapsed * (1 - activity.share) / activity.share)} left")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """0.04 s, 12 s, 3 min 20 s, 2 h 05 min."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def plural(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -1,0 +1,136 @@
+"""What `plan` and `status` show: reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from stepwell.databases.database import Conduct
+from stepwell.schema.apply import one_transaction, survey
+from stepwell.schema.plan import Difference, Plan, Target, differences, make_plan
+from stepwell.schema.upgrade import Options
+from stepwell.scripts.script import Script
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A script that `up` would apply: its statements, the way they run, and what its author should know."""
+
+    reference: str
+    statements: list[str]
+    way: str
+    warnings: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What `up` would do now."""
+
+    scripts: list[Coming]
+    waiting: dict[str, list[str]]
+    differences: list[Difference]
+    skipped: int
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "would_apply": [asdict(script) for script in self.scripts],
+            "waiting": self.waiting,
+            "differences": [asdict(difference) for difference in self.differences],
+            "would_skip": self.skipped,
+        }
+
+
+def outlook(targets: Sequence[Target], options: Options) -> Outlook:
+    """What `up` would do, script by script. Raises what reading the scripts raises."""
+    plan = make_plan(targets, only=options.database, to=options.to, count=options.count)
+    coming = [_coming(targets, script, options) for script in plan.ready]
+    return Outlook(coming, plan.waiting, plan.differences, plan.skipped)
+
+
+def _coming(targets: Sequence[Target], script: Script, options: Options) -> Coming:
+    target = next(target for target in targets if target.database.name == script.database)
+    if script.is_python:
+        return Coming(script.reference, [], "Python", [])
+    statements = script.statements("up", options.variables)
+    attempt = target.history.attempt(script.version, "up")
+    conducts = survey(target.database, script, statements)
+    if one_transaction(target.database, script, statements, conducts) and not attempt:
+        way = "one transaction"
+    elif attempt:
+        way = f"journalled, {len(attempt.done)} done"
+    else:
+        way = "journalled"
+    warnings = [
+        f"statement {statement.index} (line {statement.line}) may need `stepwell resolve` if its end gets lost"
+        for statement, conduct in zip(statements, conducts, strict=True)
+        if conduct is Conduct.OPAQUE
+    ]
+    return Coming(script.reference, [statement.text for statement in statements], way, warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One script as `status` shows it. `since` is when it was applied, `detail` what stands in its way."""
+
+    reference: str
+    state: str
+    since: str = ""
+    by: str = ""
+    detail: str = field(default="")
+
+    def as_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def status(targets: Sequence[Target], options: Options) -> list[State]:
+    """Every script, and every applied version without one, in order."""
+    plan = make_plan(targets)
+    return [
+        state
+        for target in targets
+        if options.database in (None, target.database.name)
+        for state in _states(target, plan)
+    ]
+
+
+def _states(target: Target, plan: Plan) -> list[State]:
+    wrong = {difference.reference: difference for difference in differences(target)}
+    states = [_state(target, script, plan, wrong) for script in target.scripts]
+    known = {script.version for script in target.scripts}
+    for version, applied in target.history.applied.items():
+        if version not in known:
+            reference = f"{target.database.name}/{version}"
+            gone = wrong.get(reference)
+            states.append(State(reference, "gone", applied.at, applied.by, gone.what if gone else ""))
+    return states
+
+
+def _state(target: Target, script: Script, plan: Plan, wrong: dict[str, Difference]) -> State:
+    history, reference = target.history, script.reference
+    difference = wrong.get(reference)
+    detail = difference.what if difference else ""
+    direction = "down" if script.version in history.applied else "up"
+    attempt = history.attempt(script.version, direction)
+    if attempt.doubts:
+        place = ", ".join(str(position) for position in sorted(attempt.doubts))
+        detail = f"statement {place} was begun and is not recorded as done; `stepwell up` finds out what became of it"
+        return State(reference, "in doubt", detail=detail)
+    if attempt.done:
+        state = "applied in part" if direction == "up" else "undone in part"
+        last = "; ".join(entry.note for entry in attempt.failed.values())
+        return State(
+            reference,
+            state,
+            detail=f"{len(attempt.done)} statements are done{f'; last: {last}' if last else ''}",
+        )
+    if applied := history.applied.get(script.version):
+        return State(reference, difference.kind if difference else "applied", applied.at, applied.by, detail)
+    if difference:
+        return State(reference, difference.kind, detail=detail)
+    if attempt.failed:
+        entry = next(iter(attempt.failed.values()))
+        return State(reference, "failed", entry.at, entry.who, f"statement {entry.position}: {entry.note}")
+    if reference in plan.waiting:
+        return State(reference, "waiting", detail=f"waits for {', '.join(plan.waiting[reference])}")
+    return State(reference, "pending")
