@@ -1,10 +1,10 @@
-"""A ClickHouse server for tests: HTTP in front of chDB, which is the same engine in this process.
+"""A ClickHouse server for tests: HTTP in front of chDB, which is the same engine in one process.
 
 Run as a program it serves one folder and prints its port; `start` does that from Python and gives a
 `ClickhouseFront`, which can also kill it, and make it lose or hold back an answer. It is good enough for
-clickhouse-connect's HTTP client. Beyond its reach: users and grants, ON CLUSTER, replication, SET that outlives
-its request, a query log that outlives the process, and query ids of the client's choice (chDB makes its own,
-so they are kept as `log_comment`).
+clickhouse-connect's HTTP client. Beyond its reach: users and grants, ON CLUSTER, replication, SET that
+outlives its request, a query log that outlives the process, progress headers, and query ids of the client's
+choice (chDB makes its own, so they are kept as `log_comment`).
 """
 
 from __future__ import annotations
@@ -28,10 +28,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from email import message_from_bytes
 from email.message import Message
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import lz4.frame
+import zstandard
 
 _CONFIG = """<clickhouse>
   <query_log>
@@ -46,15 +50,15 @@ _CONFIG = """<clickhouse>
 """
 
 # What a server takes from a URL for itself. `param_…` are query parameters, the rest are settings.
-_TRANSPORT = frozenset(
-    "query database query_id session_id session_timeout session_check quota_key role user password compress "
-    "decompress buffer_size wait_end_of_query default_format client_protocol_version enable_http_compression "
-    "send_progress_in_http_headers http_headers_progress_interval_ms".split()
+_TRANSPORT = re.compile(
+    "query|database|query_id|session_(id|timeout|check)|quota_key|role|user|password|(de)?compress|buffer_size"
+    "|wait_end_of_query|default_format|client_protocol_version|enable_http_compression"
+    "|send_progress_in_http_headers|http_headers_progress_interval_ms"
 )
 _NOT_FOUND = {46, 47, 60, 81, 115}  # unknown function, identifier, table, database, setting
-_SYNTAX_ERROR, _SESSION_IS_LOCKED = 62, 373
+_SYNTAX_ERROR = 62
 
-# An INSERT whose rows follow it: INSERT INTO name (columns) VALUES …, or … FORMAT word, the end of the line, rows.
+# An INSERT whose rows follow it: INSERT INTO name (columns), then VALUES or FORMAT word and a line end.
 _INSERT = re.compile(
     rb"(?P<head>\s*INSERT\s+INTO\s+(?:TABLE\s+)?(?:`[^`]*`|[^\s`(])+\s*(?:\((?:`[^`]*`|[^`)])*\)\s*)?)"
     rb"(?:VALUES\b|FORMAT\s+(?P<format>\w+)[ ]*(?:\n|$))",
@@ -119,30 +123,29 @@ class Engine:
 
         Raises ServerError.
         """
-        insert = _INSERT.match(query)
         parameters = {key[6:]: value for key, value in request.items() if key.startswith("param_")}
         settings = {"log_comment": request.get("query_id", "")} | {
             key: value
             for key, value in request.items()
-            if key not in _TRANSPORT and not key.startswith("param_")
+            if not key.startswith("param_") and not _TRANSPORT.fullmatch(key)
         }
+        changes = [f"{_quoted(key, '`')} = {_quoted(value)}" for key, value in settings.items()]
+        output = request.get("default_format", "TabSeparated")
+        insert = _INSERT.match(query)
         try:
             with contextlib.closing(self.connect()) as connection:
-                if b";" in query and not insert:
-                    # chDB runs many statements at once; formatQuery's parser, like a server's, takes only one.
-                    text = query.decode(errors="surrogateescape")
-                    connection.query(f"SELECT formatQuery({_quoted(text)})", "Null")
                 if request.get("database"):
                     connection.query(f"USE {_quoted(request['database'], '`')}")
-                changes = ", ".join(f"{_quoted(key, '`')} = {_quoted(value)}" for key, value in settings.items())
-                connection.query(f"SET {changes}")
+                connection.query(f"SET {', '.join(changes)}")
                 if insert and insert["format"]:
                     # Sent with the statement, binary rows would end at their first empty line.
                     rows = connection.send_insert(insert["head"].decode(), insert["format"].decode())
                     rows.append(query[insert.end() :])
                     done = rows.finish()
                     return Answer(written_rows=done.rows_written, written_bytes=done.bytes_written)
-                result = connection.query(query, request.get("default_format", "TabSeparated"), params=parameters)
+                if b";" in query and not insert:
+                    _refuse_more_than_one(connection, query)
+                result = connection.query(query, output, params=parameters)
                 return Answer(
                     result.bytes() or b"",
                     result.rows_read(),
@@ -151,7 +154,8 @@ class Engine:
                     result.bytes_written(),
                 )
         except RuntimeError as error:
-            raise ServerError(f"{error} (version {self.version})") from None
+            version = f" (version {self.version})"
+            raise ServerError(f"{str(error).removesuffix(version)}{version}") from None
 
     @contextlib.contextmanager
     def session(self, name: str) -> Iterator[None]:
@@ -159,7 +163,7 @@ class Engine:
         with self.guard:
             if name in self.busy_sessions:
                 raise ServerError(
-                    f"Code: {_SESSION_IS_LOCKED}. DB::Exception: Session {name} is locked by a concurrent client. "
+                    f"Code: 373. DB::Exception: Session {name} is locked by a concurrent client. "
                     f"(SESSION_IS_LOCKED) (version {self.version})"
                 )
             if name:
@@ -184,19 +188,30 @@ def _quoted(text: str, mark: str = "'") -> str:
     return mark + text.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark
 
 
+def _refuse_more_than_one(connection: Any, query: bytes) -> None:
+    """Refuse several statements as a server does; chDB would run them all."""
+    # The engine reads a parameter as TabSeparated text.
+    text = query.decode().translate({ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n"})
+    try:
+        connection.query("SELECT formatQuery({text:String})", "Null", params={"text": text})
+    except RuntimeError as error:
+        raise RuntimeError(f"{str(error).split('. : In scope')[0]}. (SYNTAX_ERROR)") from None
+
+
 class Handler(BaseHTTPRequestHandler):
     """Serves one client's connection. A client that goes away leaves its query running, as on a server."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     engine: Engine
 
-    def do_GET(self) -> None:  # noqa: N802 (the standard library chose the name)
+    def do_GET(self) -> None:
         if self.path == "/ping":
             self._reply(200, b"Ok.\n")
         else:
             self._serve({"readonly": "2"})
 
-    def do_POST(self) -> None:  # noqa: N802 (the standard library chose the name)
+    def do_POST(self) -> None:
         if self.path == "/fault":
             self.engine.faults.append(Fault(**json.loads(self._body())))
             self._reply(200, b"")
@@ -205,31 +220,45 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve(self, request: dict[str, str]) -> None:
         request |= parse_qsl(urlsplit(self.path).query, keep_blank_values=True)
-        body = self._body()
+        query = self._body()
         if self.headers.get_content_type() == "multipart/form-data":
-            request |= _form(self.headers, body)
-            body = b""
+            request |= _form(self.headers, query)
+            query = b""
         if request.get("query"):
-            body = request["query"].encode() + b"\n" + body
-        fault = self.engine.fault(body)
-        dropping = threading.Timer(fault.lose or 0.0, self.connection.shutdown, [socket.SHUT_RDWR])
-        if fault.lose is not None:
-            dropping.start()
+            query = request["query"].encode() + b"\n" + query
+        fault = self.engine.fault(query)
+        with self._losing(fault.lose):
+            status, body, headers = self._answer(query, request, fault.hold)
+        self._reply(status, body, headers)
+
+    def _answer(
+        self, query: bytes, request: dict[str, str], hold: float
+    ) -> tuple[int, bytes, dict[str, str]]:
         headers = {"X-ClickHouse-Query-Id": request.get("query_id") or str(uuid.uuid4())}
         try:
             with self.engine.session(request.get("session_id", "")):
-                answer = self.engine.run(body, request)
-            status, reply = 200, answer.body
-            headers["X-ClickHouse-Summary"] = answer.summary
-            if reply or _WITH_ROWS.match(body):
-                headers["X-ClickHouse-Format"] = _output_format(body, request)
+                try:
+                    answer = self.engine.run(query, request)
+                finally:
+                    time.sleep(hold)
         except ServerError as error:
-            status, reply = error.status, f"{error}\n".encode()
             headers["X-ClickHouse-Exception-Code"] = str(error.code)
-        time.sleep(fault.hold)
-        if fault.lose is not None:
-            dropping.join()
-        self._reply(status, reply, headers)
+            return error.status, f"{error}\n".encode(), headers
+        headers["X-ClickHouse-Summary"] = answer.summary
+        if answer.body or _WITH_ROWS.match(query):
+            headers["X-ClickHouse-Format"] = _output_format(query, request)
+        return 200, answer.body, headers
+
+    @contextlib.contextmanager
+    def _losing(self, after: float | None) -> Iterator[None]:
+        """Drop the client's connection `after` seconds from now, and not leave the block before."""
+        if after is None:
+            yield
+            return
+        drop = threading.Timer(after, self.connection.shutdown, [socket.SHUT_RDWR])
+        drop.start()
+        yield
+        drop.join()
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") == "chunked":
@@ -261,9 +290,6 @@ class Handler(BaseHTTPRequestHandler):
 
 def _decoded(data: bytes, encoding: str) -> bytes:
     """Undo a content encoding. Clients compress every block of an insert into a frame of its own."""
-    import lz4.frame
-    import zstandard
-
     match encoding:
         case "lz4":
             return bytes(lz4.frame.open(io.BytesIO(data)).read())
@@ -277,10 +303,10 @@ def _decoded(data: bytes, encoding: str) -> bytes:
 def _form(headers: Message, body: bytes) -> dict[str, str]:
     """The fields of a form, which clients send when parameters are too long for a URL."""
     message = message_from_bytes(f"Content-Type: {headers['Content-Type']}\r\n\r\n".encode() + body)
+    fields: list[Any] = [part for part in message.walk() if not part.is_multipart()]
     return {
-        str(part.get_param("name", header="Content-Disposition")): bytes(part.get_payload(decode=True)).decode()
-        for part in message.walk()
-        if not part.is_multipart()
+        field.get_param("name", header="Content-Disposition"): field.get_payload(decode=True).decode()
+        for field in fields
     }
 
 
@@ -291,17 +317,18 @@ def _output_format(query: bytes, request: dict[str, str]) -> str:
 
 def serve(folder: Path, port: int) -> None:
     """Serve `folder` until a signal comes; prints the port once it answers."""
-    import chdb
+    import chdb  # here, so that the tests, which only start this as a program, don't load the engine
 
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "config.xml"
     config.write_text(_CONFIG)
     address = f"{folder / 'data'}?{urlencode({'config-file': config}, safe='/')}"
-    # chDB ends with its last connection, so one stays open.
-    with contextlib.closing(chdb.connect(address)) as first:
+    connect = partial(chdb.connect, address)
+    # The engine ends with its last connection, so one stays open.
+    with contextlib.closing(connect()) as first:
         first.query("SYSTEM FLUSH LOGS query_log, part_log")  # creates them
         version = first.query("SELECT version()", "TSVRaw").bytes().decode().strip()
-        Handler.engine = Engine(lambda: chdb.connect(address), version)
+        Handler.engine = Engine(connect, version)
         with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
             print(server.server_port, flush=True)
             server.serve_forever()
@@ -387,6 +414,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--parent", type=int, help="end when the process of this id has ended")
     options = parser.parse_args()
+    # What the engine acknowledged is on disk, so it needs no farewell.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     if options.parent:
         threading.Thread(target=_end_with, args=[options.parent], daemon=True).start()

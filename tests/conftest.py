@@ -1,0 +1,135 @@
+"""What every test may ask for: servers that start when first asked, fresh databases, and the command line.
+
+With pytest-xdist each worker has servers of its own. A test that kills a server restarts it before it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from servers import clickhouse_front as clickhouse_servers
+from servers import mariadb as mariadb_servers
+from servers import postgres as postgres_servers
+from servers.clickhouse_front import ClickhouseFront
+from servers.mariadb import MariadbServer
+from servers.postgres import PostgresServer
+
+settings.register_profile("ci", max_examples=60, deadline=None, print_blob=True)
+settings.load_profile("ci")
+
+SOURCE = Path(__file__).parent.parent / "src"
+
+
+# --- servers ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    server = postgres_servers.start(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariadbServer]:
+    server = mariadb_servers.start(tmp_path_factory.mktemp("mariadb"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def clickhouse_front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickhouseFront]:
+    front = clickhouse_servers.start(tmp_path_factory.mktemp("clickhouse"))
+    yield front
+    front.stop()
+
+
+# --- the URL of a fresh, empty database -------------------------------------------------------------------
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    return postgres.new_database()
+
+
+@pytest.fixture
+def mysql_url(mariadb: MariadbServer) -> str:
+    return mariadb.new_database()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'main.db'}"
+
+
+@pytest.fixture
+def chdb_url(tmp_path: Path) -> str:
+    """An embedded ClickHouse. A process can open one such folder at a time: close it before the test ends."""
+    return f"chdb:///{tmp_path / 'main.chdb'}?database=main"
+
+
+@pytest.fixture
+def clickhouse_url(clickhouse_front: ClickhouseFront) -> str:
+    return clickhouse_front.new_database()
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mysql"])
+def relational_url(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mysql", "chdb", "clickhouse"])
+def any_url(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+# --- the command line -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a command ended and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stepwell:
+    """The command line, run in a process of its own, without a terminal, in a project's folder."""
+
+    folder: Path
+
+    def __call__(
+        self,
+        *arguments: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 60,
+    ) -> Finished:
+        """Run it to its end. After `timeout` seconds it is killed: raises subprocess.TimeoutExpired."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "stepwell", *arguments],
+            cwd=cwd or self.folder,
+            env=os.environ | {"PYTHONPATH": str(SOURCE)} | dict(env or {}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return Finished(ended.returncode, ended.stdout, ended.stderr)
+
+
+@pytest.fixture
+def stepwell(tmp_path: Path) -> Stepwell:
+    """`stepwell("up", "--json")` runs in the test's own folder unless `cwd` says otherwise."""
+    return Stepwell(tmp_path)

@@ -1,0 +1,1 @@
+"""Private database servers for tests, a module an engine: `start(folder)`, then URLs, kill, restart, stop."""
