@@ -1,0 +1,278 @@
+"""The adapter for MySQL and MariaDB: each verb of `Database`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome
+from stepwell.databases.mysql.connection import Connection, connect
+from stepwell.databases.mysql.definitions import from_json, look, storage, to_json
+from stepwell.databases.mysql.settling import judge
+from stepwell.databases.mysql.statement import as_sql, as_written, quoted, read
+from stepwell.databases.mysql.tracking import TABLES
+from stepwell.databases.mysql.watching import Watch, lock_holder
+from stepwell.databases.url import Url
+from stepwell.errors import ConnectionLost, Denied, LockHeld, LockLost, Refused
+
+LOCK_SECONDS = 5
+LIMITS = f"lock_wait_timeout = {LOCK_SECONDS}, innodb_lock_wait_timeout = {LOCK_SECONDS}"
+SETTINGS = f"time_zone = '+00:00', {LIMITS}"
+PACKET_MARGIN = 1024  # bytes of a packet that are left to the protocol
+PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between two tries for the lock; the last one repeats
+
+PLAIN_REASONS = {
+    Conduct.TRANSACTIONAL: "the server rolls back a transaction that was not committed",
+    Conduct.SESSION: "it ended with its connection",
+    Conduct.REPEATABLE: "a second run leaves the same as one",
+}
+
+
+class MysqlDatabase:
+    """A MySQL or MariaDB database with one connection that does the work."""
+
+    engine = "mysql"
+    session_lock = True
+
+    def __init__(self, name: str, url: Url) -> None:
+        self.name = name
+        self._url = url
+        self._open: Connection | None = None
+        self._watch = Watch(name, url)
+        database = url.database
+        if len(database) > 50:  # the server takes 64 characters
+            database = hashlib.sha256(database.encode()).hexdigest()[:32]
+        self._lock_name = f"stepwell/{database}"
+        self._began_session()
+
+    def _began_session(self) -> None:
+        self._limits: tuple[int, float | None] | None = (LOCK_SECONDS, None)
+        self._in_block = False
+        self._settings: dict[str, Any] = {}  # before a script first set them
+        self._temporary: set[str] = set()
+        self._packet = 0
+
+    # --- connection ---
+
+    def connect(self) -> None:
+        if self._open is not None:
+            self._open.close()
+        self._open = connect(self.name, self._url, SETTINGS)
+        self._began_session()
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+        self._watch.close()
+
+    @property
+    def _connection(self) -> Connection:
+        if self._open is None:
+            raise ConnectionLost("the connection is closed")
+        return self._open
+
+    def reset(self) -> None:
+        # COM_RESET_CONNECTION would do all of this, and give the migration lock away.
+        connection = self._connection
+        connection.query(f"USE {quoted(self._url.database)}")
+        if self._temporary:
+            connection.query(f"DROP TEMPORARY TABLE IF EXISTS {', '.join(sorted(self._temporary))}")
+            self._temporary.clear()
+        if self._settings:
+            # A number here would stop the clock; the others go back to their values.
+            names = {name: "DEFAULT" if name == "timestamp" else "?" for name in self._settings}
+            assignments = ", ".join(f"SESSION {name} = {value}" for name, value in names.items())
+            values = [value for name, value in self._settings.items() if name != "timestamp"]
+            connection.query(f"SET {assignments}", values)
+            self._settings.clear()
+
+    # --- statements ---
+
+    def query(self, text: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._connection.query(text, parameters)
+
+    def run(self, command: Command, evidence: Evidence | None = None) -> None:
+        connection, statement = self._connection, read(command.text)
+        self._limit(command)
+        if statement.settings:
+            self._remember(statement.settings)
+        try:
+            connection.run(command.text, command.parameters, command.tag)
+        finally:
+            if not self._in_block:
+                with suppress(ConnectionLost):
+                    self._leave_nothing_open(statement.locks)
+
+    def _leave_nothing_open(self, locks: bool) -> None:
+        """End the transaction or lock a script has opened: what we record between statements must be committed."""
+        connection = self._connection
+        if not connection.autocommit:
+            connection.query("SET autocommit = 1")
+        elif connection.in_transaction:
+            connection.query("COMMIT")
+        if locks:
+            connection.query("UNLOCK TABLES")
+
+    def _limit(self, command: Command) -> None:
+        """Tell the server how long to wait for locks and how long to work, if it does not know."""
+        wanted = (max(1, math.ceil(command.lock_timeout)), command.timeout)
+        if wanted == self._limits:
+            return
+        lock, seconds = wanted
+        limits = f"lock_wait_timeout = {lock}, innodb_lock_wait_timeout = {lock}"
+        if self._limits is None or self._limits[1] != seconds:
+            limits += self._time_limit(seconds)
+        self._connection.query(f"SET {limits}")
+        self._limits = wanted
+
+    def _time_limit(self, seconds: float | None) -> str:
+        if self._connection.mariadb:
+            return f", max_statement_time = {'DEFAULT' if seconds is None else round(seconds, 3)}"
+        # MySQL has one for SELECT alone, in milliseconds.
+        return f", max_execution_time = {'DEFAULT' if seconds is None else round(seconds * 1000)}"
+
+    def _remember(self, settings: Sequence[str]) -> None:
+        """Keep the values that a SET is about to change, for `reset`."""
+        prefix = "tx" if self._connection.mariadb else "transaction"
+        names: list[str] = []
+        for word in settings:
+            names += [f"{prefix}_isolation", f"{prefix}_read_only"] if word == "transaction" else [word]
+        fresh = [name for name in names if name not in self._settings]
+        if fresh:
+            with suppress(Refused):  # an unknown variable: the server is about to say so
+                row = self._connection.query("SELECT " + ", ".join(f"@@SESSION.{name}" for name in fresh))[0]
+                self._settings.update(zip(fresh, row, strict=True))
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        if not rows:
+            return
+        if not self._packet:
+            self._packet = self.query("SELECT @@max_allowed_packet")[0][0] - PACKET_MARGIN
+        names = ", ".join(quoted(column) for column in columns)
+        places = ", ".join("?" for _ in columns)
+        text = f"INSERT INTO {as_sql(table)} ({names}) VALUES ({places})"
+        self._connection.insert(text, rows, self._packet)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        connection = self._connection
+        connection.query("START TRANSACTION")
+        self._in_block = True
+        try:
+            yield
+            connection.query("COMMIT")
+        except BaseException:
+            with suppress(Refused):
+                connection.query("ROLLBACK")
+            raise
+        finally:
+            self._in_block = False
+
+    # --- the migration lock ---
+
+    @contextmanager
+    def lock(self, patience: float, waiting: Callable[[str], None]) -> Iterator[None]:
+        deadline = time.monotonic() + patience
+        told, tries = "", 0
+        while self.query("SELECT GET_LOCK(?, 0)", (self._lock_name,))[0][0] != 1:
+            holder = lock_holder(self._connection, self._lock_name)
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise LockHeld(self.name, patience, holder)
+            if holder and holder.partition(":")[0] != told:
+                told = holder.partition(":")[0]
+                waiting(holder)
+            time.sleep(min(remaining, PAUSES[min(tries, len(PAUSES) - 1)]))
+            tries += 1
+        try:
+            yield
+        finally:
+            with suppress(Refused):  # a lost connection has given it back already
+                self.query("SELECT RELEASE_LOCK(?)", (self._lock_name,))
+
+    def assert_locked(self) -> None:
+        try:
+            held = self.query("SELECT IS_USED_LOCK(?) = CONNECTION_ID()", (self._lock_name,))[0][0]
+        except ConnectionLost:
+            held = None
+        if held != 1:
+            raise LockLost(self.name)
+
+    # --- what is there ---
+
+    def columns(self, table: str) -> list[str]:
+        try:
+            return [row[0] for row in self.query(f"SHOW COLUMNS FROM {as_sql(table)}")]
+        except Refused as error:
+            if error.code in ("1146", "1049"):
+                return []
+            raise
+
+    def tracking_tables(self) -> list[str]:
+        return list(TABLES)
+
+    # --- what a statement does, and what became of it ---
+
+    def conduct(self, command: Command) -> Conduct:
+        statement = read(command.text)
+        if statement.temporary and statement.made:
+            self._temporary.add(statement.made)
+        if statement.conduct is not Conduct.TRANSACTIONAL or not statement.writes:
+            return statement.conduct
+        kinds = {self._storage(table) for table in statement.writes}
+        if "other" in kinds:
+            return Conduct.OPAQUE
+        return Conduct.SESSION if kinds == {"temporary"} else Conduct.TRANSACTIONAL
+
+    def _storage(self, table: str) -> str:
+        """Where the rows of a table are. One that is to be made will be the server's default, InnoDB."""
+        try:
+            found = storage(self._connection, table)
+        except Denied:
+            return "other"
+        if found == "absent" and table in self._temporary:
+            return "temporary"
+        return found
+
+    def creates(self, command: Command) -> str | None:
+        statement = read(command.text)
+        return as_written(statement.made) if statement.made and not statement.temporary else None
+
+    def renames(self, command: Command) -> list[str]:
+        return [as_written(table) for table in read(command.text).renamed]
+
+    def evidence(self, command: Command) -> Evidence:
+        statement = read(command.text)
+        if statement.conduct is not Conduct.VISIBLE:
+            return {}
+        try:
+            return to_json(look(self._connection, statement))
+        except Denied as error:
+            return {"unreadable": error.said}
+
+    def settle(self, command: Command, evidence: Evidence) -> Finding:
+        statement, conduct = read(command.text), self.conduct(command)
+        if conduct is Conduct.OPAQUE:
+            return Finding(Outcome.UNKNOWN, "nothing in the database tells whether it ran")
+        if conduct is not Conduct.VISIBLE:
+            return Finding(Outcome.NOT_DONE, PLAIN_REASONS[conduct])
+        if not evidence or "unreadable" in evidence:
+            reason = evidence.get("unreadable", "nothing was recorded before it ran")
+            return Finding(Outcome.UNKNOWN, reason)
+        verdict = judge(statement, from_json(evidence), look(self._connection, statement))
+        for text in verdict.rest:
+            self.run(Command(text=text, lock_timeout=command.lock_timeout, timeout=command.timeout))
+        return verdict.finding
+
+    # --- from outside ---
+
+    def activity(self, tag: str) -> Activity | None:
+        return self._watch.activity(tag, self._open.id if self._open else 0)
+
+    def holders(self) -> list[str]:
+        return self._watch.holders(self._open.id) if self._open else []
