@@ -129,9 +129,14 @@ def new(options: argparse.Namespace, output: Output) -> int:
 
 
 def demo(options: argparse.Namespace, output: Output) -> int:
-    from stepwell.bundles.opik.demo import run_demo
+    from stepwell.bundles.opik import demo as opik
 
-    return run_demo(options.folder or Path("opik-demo"), options.scale, options.seed, output)
+    folder = options.folder or Path("opik-demo")
+    facts = opik.run(folder, options.scale, options.seed, output.tell, output.line)
+    output.table([("", "COUNT", "EXPECTED", ""), *((f.label, *f.shown(), "ok" if f.ok else "WRONG") for f in facts)])
+    output.line(f"\nlook around: stepwell status --project {folder}")
+    output.result({"facts": [{"label": f.label, "value": f.value, "expected": f.expected} for f in facts]})
+    return 0 if all(fact.ok for fact in facts) else 1
 
 
 def _waiting(waiting: dict[str, list[str]], output: Output) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+from stepwell import bundles
 from stepwell.config import FILE
 from stepwell.errors import BadRequest, did_you_mean
 from stepwell.project import Project
-
-BUNDLES = Path(__file__).parent.parent / "bundles"
 
 CONFIG = """\
 # The databases that are taken to their next version together. Secrets stay in the environment.
@@ -47,22 +45,7 @@ def make_project(folder: Path, bundle: str | None) -> list[Path]:
         for name in ("state", "analytics"):
             (folder / "migrations" / name).mkdir(parents=True, exist_ok=True)
         return [folder / FILE, folder / "migrations" / "state", folder / "migrations" / "analytics"]
-    known = sorted(path.parent.name for path in BUNDLES.glob(f"*/{FILE}"))
-    if bundle not in known:
-        raise BadRequest(
-            f"no bundled project {bundle!r}{did_you_mean(bundle, known)}", f"There are {', '.join(known)}."
-        )
-    made = []
-    for source in sorted((BUNDLES / bundle).rglob("*")):
-        relative = source.relative_to(BUNDLES / bundle)
-        if source.is_file() and (relative.parts[0] == "migrations" or source.name in (FILE, "README.md")):
-            target = folder / relative
-            if target.exists():
-                raise BadRequest(f"{target} is there already", "Choose an empty folder.")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-            made.append(target)
-    return made
+    return bundles.copy(bundle, folder)
 
 
 def make_script(project: Project, database: str, name: str) -> Path:

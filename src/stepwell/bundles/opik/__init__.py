@@ -1,0 +1,1 @@
+"""The upgrade of a self-hosted Opik: state in MySQL (or SQLite), analytics in ClickHouse."""
