@@ -1,7 +1,8 @@
 """Cutting SQL text into tokens, by each engine's own quoting rules. Lossless: the tokens joined are the text.
 
-One regular expression a dialect finds where the next token ends; only what nests (comments) or names its own end
-(dollar quotes) is followed by hand. Nothing here knows grammar; `Reader` gives the little that adapters need of it.
+One regular expression a dialect finds where the next token ends; only what nests (comments) or names its
+own end (dollar quotes) is followed by hand. Nothing here knows grammar; `Reader` gives adapters the little
+they need of it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from typing import NamedTuple
 
 
 class Kind(Enum):
@@ -23,16 +25,13 @@ class Kind(Enum):
     MARK = "punctuation"
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):  # a tuple, for a seed script holds millions
+    """A piece of SQL text. `silent`: the server passes over it (MySQL runs the inside of some comments)."""
+
     kind: Kind
     text: str
     offset: int
-
-    @property
-    def silent(self) -> bool:
-        """Whether the server passes over it."""
-        return self.kind is Kind.SPACE or (self.kind is Kind.COMMENT and not self.text.startswith(("/*!", "/*M!")))
+    silent: bool
 
 
 class Unterminated(ValueError):
@@ -43,91 +42,166 @@ class Unterminated(ValueError):
         super().__init__(f"{kind.value} opened at offset {offset} is never closed")
 
 
+_ABOVE_ASCII = "\x80-\U0010ffff"
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How an engine quotes. `strings` and `identifiers` are the characters that open one."""
+    """How an engine cuts text.
+
+    `strings` and `identifiers` are the characters that open one, each doubled inside to stand for itself;
+    `backslash` those in which a backslash takes the next character along. `pairs` open and close with
+    different characters and know no escape. `letters` may begin a word, besides A to Z and `_`.
+    """
 
     strings: str = "'"
     identifiers: str = '"'
-    brackets: bool = False
     backslash: str = ""
+    pairs: tuple[tuple[str, str, Kind], ...] = ()
+    letters: str = _ABOVE_ASCII
+    space: str = r"[ \t\n\r\f\v]+"
     line_comments: str = r"--[^\n]*"
     nested_comments: bool = False
+    executable_comments: bool = False
     dollar_quotes: bool = False
+    escape_strings: bool = False
 
 
 DIALECTS: dict[str, Dialect] = {
-    "postgres": Dialect(nested_comments=True, dollar_quotes=True),
-    # `--` opens a comment only before white space or the end; `#` always does. /*! … */ is run by the server.
+    "postgres": Dialect(line_comments=r"--[^\n\r]*", nested_comments=True, dollar_quotes=True, escape_strings=True),
+    # `--` opens a comment only before white space, a control character or the end; `#` always does.
     "mysql": Dialect(
-        strings="'\"", identifiers="`", backslash="'\"", line_comments=r"--(?=[\s\x00-\x1f]|\Z)[^\n]*|\#[^\n]*"
+        strings="'\"",
+        identifiers="`",
+        backslash="'\"",
+        letters="$" + _ABOVE_ASCII,
+        line_comments=r"--(?=[\x00-\x20\x7f]|\Z)[^\n]*|\#[^\n]*",
+        executable_comments=True,
     ),
-    "sqlite": Dialect(identifiers='"`', brackets=True),
+    "sqlite": Dialect(identifiers='"`', pairs=(("[", "]", Kind.QUOTED),)),
     "clickhouse": Dialect(
         identifiers='"`',
         backslash="'\"`",
+        # Typographic quotes count as quotes, and every kind of Unicode space as space.
+        pairs=(("‘", "’", Kind.STRING), ("“", "”", Kind.QUOTED)),
+        letters="$",
+        space=r"[\s\u180e\u200b-\u200d\u2060\ufeff]+",
         line_comments=r"--[^\n]*|//[^\n]*|\#[ !][^\n]*",
         nested_comments=True,
         dollar_quotes=True,
     ),
 }
 
-_OPENING = {"SPACE": Kind.SPACE, "COMMENT": Kind.COMMENT, "WORD": Kind.WORD, "NUMBER": Kind.NUMBER}
 _BLOCK = re.compile(r"/\*|\*/")
+_LIGHT_MARKS = ",=.<>+*:@!?%&|^~[]{}"
+_EXECUTABLE = ("/*!", "/*M!")
+
+
+def _quoted(mark: str, backslash: bool) -> str:
+    # Possessive, so that an unclosed quote fails at once instead of trying every shorter ending.
+    if backslash:
+        return rf"{mark}[^{mark}\\]*+(?:(?:\\.|{mark}{mark})[^{mark}\\]*+)*+{mark}"
+    return rf"{mark}[^{mark}]*+(?:{mark}{mark}[^{mark}]*+)*+{mark}"
+
+
+def _escape_string() -> str:
+    # A string goes on, escapes included, in a quote on a later line with nothing but comments between.
+    between = r"(?:[ \t\f\v]|--[^\n\r]*)*+[\n\r](?:\s|--[^\n\r]*+[\n\r])*+"
+    body = _quoted("'", backslash=True)
+    return rf"[eE]{body}(?:{between}{body})*+"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """A dialect made ready: `token` matches any one token, `run` many that mean nothing to a splitter."""
+
+    dialect: Dialect
+    token: re.Pattern[str]
+    run: re.Pattern[str]
+    openers: dict[str, Kind]
 
 
 @cache
-def _pattern(dialect: Dialect) -> re.Pattern[str]:
-    def quoted(mark: str, backslash: bool) -> str:
-        inside = rf"[^{mark}\\]|\\.|{mark}{mark}" if backslash else rf"[^{mark}]|{mark}{mark}"
-        # Possessive, so that an unclosed quote fails at once instead of trying every shorter ending.
-        return rf"{mark}(?:{inside})*+{mark}"
+def _rules(engine: str) -> _Rules:
+    dialect = DIALECTS[engine]
+    above = _ABOVE_ASCII if _ABOVE_ASCII in dialect.letters else ""
+    strings = [_quoted(mark, mark in dialect.backslash) for mark in dialect.strings]
+    names = [_quoted(mark, mark in dialect.backslash) for mark in dialect.identifiers]
+    for opening, closing, kind in dialect.pairs:
+        pair = rf"{re.escape(opening)}[^{re.escape(closing)}]*+{re.escape(closing)}"
+        (strings if kind is Kind.STRING else names).append(pair)
+    if dialect.escape_strings:
+        strings = [_escape_string(), *strings, r"(?:[bBxXnN]|[uU]&)" + _quoted("'", backslash=False)]
+    # In the order they are tried. A dollar quote, like a comment, is only opened here.
+    kinds = {
+        "SPACE": dialect.space,
+        "COMMENT": dialect.line_comments,
+        "BLOCK": r"/\*",
+        "DOLLAR": rf"\$(?:[A-Za-z_{above}][A-Za-z0-9_{above}]*)?\$" if dialect.dollar_quotes else r"(?!)",
+        "STRING": "|".join(strings),
+        "QUOTED": "|".join(names),
+        "WORD": rf"[A-Za-z_{dialect.letters}][A-Za-z0-9_${dialect.letters}]*",
+        "NUMBER": rf"[0-9][A-Za-z0-9_.{above}]*",
+        "MARK": ".",
+    }
+    token = "|".join(f"(?P<{name}>{pattern})" for name, pattern in kinds.items())
+    openers = dict.fromkeys(dialect.strings, Kind.STRING) | dict.fromkeys(dialect.identifiers, Kind.QUOTED)
+    openers |= {opening: kind for opening, _, kind in dialect.pairs}
+    light = [kinds["STRING"], kinds["QUOTED"], r"(?!\$)" + kinds["WORD"], kinds["NUMBER"]]
+    light += ["-(?!-)", "/(?![*/])"] + [re.escape(mark) for mark in _LIGHT_MARKS if mark not in openers]
+    one = "|".join(light)
+    # White space belongs to a run only before a further token; a row of values is taken whole.
+    run = rf"(?:(?:{dialect.space})?+(?:{one}|\((?:{dialect.space}|{one})*+\)))*+"
+    return _Rules(dialect, re.compile(token, re.DOTALL), re.compile(run, re.DOTALL), openers)
 
-    strings = [quoted(mark, mark in dialect.backslash) for mark in dialect.strings]
-    if dialect == DIALECTS["postgres"]:
-        strings.insert(0, "[eE]" + quoted("'", backslash=True))
-        strings.append(r"[uUbBxXnN]&?" + quoted("'", backslash=False))
-    names = [quoted(mark, mark in dialect.backslash) for mark in dialect.identifiers]
-    if dialect.brackets:
-        names.append(r"\[[^\]]*\]")
-    dollar = r"(?P<DOLLAR>\$(?:[^\W\d]\w*)?\$)|" if dialect.dollar_quotes else ""
-    return re.compile(
-        rf"""(?P<SPACE>\s+)
-        |(?P<COMMENT>{dialect.line_comments})
-        |(?P<BLOCK>/\*)
-        |{dollar}(?P<STRING>{"|".join(strings)})
-        |(?P<QUOTED>{"|".join(names)})
-        |(?P<WORD>[^\W\d][\w$]*)
-        |(?P<NUMBER>\d[\w.]*)
-        |(?P<MARK>.)""",
-        re.VERBOSE | re.DOTALL,
-    )
+
+def token_at(text: str, engine: str, position: int) -> Token:
+    """The token that begins at `position`, which is not the end. Raises Unterminated."""
+    rules = _rules(engine)
+    match = rules.token.match(text, position)
+    assert match is not None and match.lastgroup is not None  # the last alternative takes any character
+    group, stop, silent = match.lastgroup, match.end(), False
+    if group == "SPACE":
+        kind, silent = Kind.SPACE, True
+    elif group == "COMMENT":
+        kind, silent = Kind.COMMENT, True
+    elif group == "BLOCK":
+        kind = Kind.COMMENT
+        silent = not (rules.dialect.executable_comments and text.startswith(_EXECUTABLE, position))
+        if silent:
+            stop = _comment_end(text, position, rules.dialect.nested_comments)
+        else:
+            stop = _executable_end(text, position, engine)
+    elif group == "DOLLAR":
+        kind = Kind.STRING
+        closing = text.find(match.group(), stop)
+        if closing < 0:
+            raise Unterminated(kind, position)
+        stop = closing + len(match.group())
+    else:
+        kind = Kind[group]
+        if kind is Kind.MARK and match.group() in rules.openers:
+            raise Unterminated(rules.openers[match.group()], position)
+    return Token(kind, text[position:stop], position, silent)
 
 
 def tokens(text: str, engine: str, start: int = 0) -> Iterator[Token]:
     """Cut `text` from `start` on into tokens. Raises Unterminated."""
-    dialect = DIALECTS[engine]
-    match_at = _pattern(dialect).match
-    openers = set(dialect.strings + dialect.identifiers + ("[" if dialect.brackets else ""))
-    position, end = start, len(text)
-    while position < end:
-        match = match_at(text, position)
-        assert match is not None  # the last alternative takes any character
-        group, stop = match.lastgroup, match.end()
-        assert group is not None
-        if group == "BLOCK":
-            stop, kind = _comment_end(text, position, dialect.nested_comments), Kind.COMMENT
-        elif group == "DOLLAR":
-            closing = text.find(match.group(), stop)
-            if closing < 0:
-                raise Unterminated(Kind.STRING, position)
-            stop, kind = closing + len(match.group()), Kind.STRING
-        else:
-            kind = Kind[group]
-            if kind is Kind.MARK and match.group() in openers:
-                raise Unterminated(Kind.STRING if match.group() in dialect.strings else Kind.QUOTED, position)
-        yield Token(kind, text[position:stop], position)
-        position = stop
+    position = start
+    while position < len(text):
+        token = token_at(text, engine, position)
+        yield token
+        position += len(token.text)
+
+
+def run_end(text: str, engine: str, position: int) -> int:
+    """Step over words, strings, numbers and the like in one go; return where the last of them ends.
+
+    Comments, `;`, single parentheses and whatever is rare are left to `token_at`.
+    """
+    match = _rules(engine).run.match(text, position)
+    assert match is not None  # it may match nothing at all
+    return match.end()
 
 
 def _comment_end(text: str, start: int, nested: bool) -> int:
@@ -143,9 +217,17 @@ def _comment_end(text: str, start: int, nested: bool) -> int:
     raise Unterminated(Kind.COMMENT, start)
 
 
+def _executable_end(text: str, start: int, engine: str) -> int:
+    """Its inside is SQL, so a `*/` in a string there does not close it."""
+    for token in tokens(text, engine, text.index("!", start) + 1):
+        if token.text == "*" and text.startswith("*/", token.offset):
+            return token.offset + 2
+    raise Unterminated(Kind.COMMENT, start)
+
+
 def unquote(text: str) -> str:
     """The identifier that a word or quoted identifier stands for."""
-    if len(text) >= 2 and text[0] in "\"`[":
+    if len(text) >= 2 and text[0] in '"`[':
         mark = text[-1]
         return text[1:-1].replace(mark * 2, mark)
     return text
@@ -184,7 +266,7 @@ class Reader:
         return word
 
     def skip_to(self, *words: str) -> str:
-        """Step to the next of `words` outside parentheses and return it, '' if there is none. Stands before it."""
+        """Step to the next of `words` outside parentheses and return it; '' if none comes."""
         depth = 0
         while self.at < len(self.items):
             word = self.peek()
