@@ -94,14 +94,10 @@ def resolve(options: argparse.Namespace, output: Output) -> int:
 
 
 def baseline(options: argparse.Namespace, output: Output) -> int:
-    database = options.database or (options.version or "").partition("/")[0]
-    if not database or (options.version and "/" not in options.version and not options.database):
-        raise BadRequest("which database is meant?", "Write stepwell baseline DATABASE/VERSION.")
-    version = options.version and (
-        options.version if "/" in options.version else f"{database}/{options.version}"
-    )
+    database, _, version = options.reference.partition("/")
     project = Project.load(options.project)
-    recorded = project.baseline(database, version, Options(lock_wait=options.lock_wait), output.tell)
+    run = Options(database=database, lock_wait=options.lock_wait)
+    recorded = project.baseline(run, options.reference if version else None, output.tell)
     for reference in recorded:
         output.line(f"{reference:<48} recorded as applied, not run")
     output.line(f"recorded {len(recorded)}")
