@@ -106,17 +106,15 @@ class Project:
             answers.resolve(targets, options, script.database, script.version, position, done, tell)
         return script.reference
 
-    def baseline(
-        self,
-        database: str,
-        reference: str | None = None,
-        options: Options | None = None,
-        tell: events.Listener = _silent,
-    ) -> list[str]:
-        """Record every script up to `reference` as applied without running it; without one, make the tables."""
+    def baseline(self, options: Options, reference: str | None, tell: events.Listener = _silent) -> list[str]:
+        """Record every script of `options.database` up to `reference` as applied without running it.
+
+        Without a reference only the tracking tables are made. Returns the references recorded.
+        """
         version = self.script(reference).version if reference else None
+        options = self._options(options)
         with self.targets() as targets:
-            return answers.baseline(targets, self._options(options), database, version, tell)
+            return answers.baseline(targets, options, version, tell)
 
     def script(self, text: str) -> Script:
         """The script that a reference such as state/0042 means. Raises BadRequest."""

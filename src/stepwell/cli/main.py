@@ -100,10 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     resolve.add_argument("statement", metavar="STEP:N", help="e.g. analytics/0006_tenant_columns:2")
     resolve.add_argument("answer", choices=["done", "not-done"])
     base = verb("baseline", commands.baseline, "record scripts as applied without running them", running)
-    base.add_argument(
-        "version", nargs="?", help="the last one that is there, e.g. state/0042; none: make the tables only"
-    )
-    base.add_argument("--database", metavar="NAME")
+    base.add_argument("reference", help="the last that is there, e.g. state/0042; only `state`: make the tables alone")
     demo = verb("demo", commands.demo, "run a bundled example in a folder, with data, to its end")
     demo.add_argument("example", choices=["opik"])
     demo.add_argument("folder", nargs="?", type=Path)

@@ -45,16 +45,14 @@ def resolve(
         )
 
 
-def baseline(
-    targets: Sequence[Target], options: Options, database: str, version: str | None, tell: events.Listener
-) -> list[str]:
+def baseline(targets: Sequence[Target], options: Options, version: str | None, tell: events.Listener) -> list[str]:
     """Record every script up to `version` as applied without running it; without one, make the tables only.
 
     Returns the references recorded. Raises BadRequest where a script among them is applied in part.
     """
     with locked(targets, options, tell) as (fresh, runner_of):
-        target = next(target for target in fresh if target.database.name == database)
-        journal = runner_of(database).journal
+        target = next(target for target in fresh if target.database.name == options.database)
+        journal = runner_of(target.database.name).journal
         if version is None:
             return []
         last = [script.version for script in target.scripts].index(version)
