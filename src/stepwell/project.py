@@ -16,6 +16,7 @@ from stepwell.databases.database import Database
 from stepwell.errors import BadRequest, did_you_mean
 from stepwell.schema import answers, events, history, outlook, upgrade
 from stepwell.schema.outlook import Outlook, State
+from stepwell.schema.log import logged
 from stepwell.schema.plan import Target
 from stepwell.schema.upgrade import Options, Result
 from stepwell.scripts.folder import load as load_scripts
@@ -69,12 +70,12 @@ class Project:
     def up(self, options: Options | None = None, tell: events.Listener = _silent) -> Result:
         """Apply every script that is ready, in the order of the graph."""
         with self.targets() as targets:
-            return upgrade.up(targets, self._options(options), tell)
+            return upgrade.up(targets, self._options(options), logged(tell))
 
     def down(self, options: Options, tell: events.Listener = _silent) -> Result:
         """Undo the last `count` scripts of `options.database`, or all after `options.to`."""
         with self.targets() as targets:
-            return upgrade.down(targets, self._options(options), tell)
+            return upgrade.down(targets, self._options(options), logged(tell))
 
     def outlook(self, options: Options | None = None) -> Outlook:
         """What `up` would do now, script by script. Changes nothing."""
