@@ -18,9 +18,7 @@ BEFORE = ("state/0002", "analytics/0002")
 """The last scripts of the 1.x schema, and of what the upgrade adds to it before any row moves."""
 
 
-def run(
-    folder: Path, scale: float, seed: int, tell: events.Listener, say: Callable[[str], None]
-) -> list[Fact]:
+def run(folder: Path, scale: float, seed: int, tell: events.Listener, say: Callable[[str], None]) -> list[Fact]:
     """Make the project, fill it with 1.x data, upgrade it, and return what proves that all of it arrived.
 
     In a folder where a demo was begun, it goes on from where that one ended, however it ended.

@@ -1,0 +1,109 @@
+"""What must be true of Opik after dataset versioning: the counts of its operators' runbook, asked of both databases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stepwell.databases.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One count and what it should be; None where any number is right."""
+
+    label: str
+    value: int
+    expected: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.expected is None or self.value == self.expected
+
+
+_DATASETS_WITH_VERSION_1 = """
+SELECT count(*)
+FROM datasets AS dataset
+INNER JOIN dataset_versions AS version ON version.id = dataset.id AND version.dataset_id = dataset.id
+"""
+
+_DATASETS_WITH_LATEST = """
+SELECT count(*)
+FROM datasets AS dataset
+INNER JOIN dataset_version_tags AS tag
+    ON tag.workspace_id = dataset.workspace_id AND tag.dataset_id = dataset.id AND tag.tag = 'latest'
+INNER JOIN dataset_versions AS version ON version.id = tag.version_id AND version.dataset_id = dataset.id
+"""
+
+# Items by dataset, and an item is one however many rows hold it. Sixteen bytes of hash stand for its ids.
+_ITEMS = """
+SELECT uniqExact(sipHash128(workspace_id, dataset_id, id))
+FROM dataset_items
+"""
+
+_VERSION_1_ITEMS = """
+SELECT uniqExact(sipHash128(workspace_id, dataset_id, id)), count()
+FROM dataset_item_versions
+WHERE dataset_version_id = dataset_id
+"""
+
+_DATASETS_THAT_DIFFER = """
+SELECT count()
+FROM (
+    SELECT workspace_id, dataset_id, uniqExact(id) AS items
+    FROM dataset_items
+    GROUP BY workspace_id, dataset_id) AS before
+FULL JOIN (
+    SELECT workspace_id, dataset_id, uniqExact(id) AS items
+    FROM dataset_item_versions
+    WHERE dataset_version_id = dataset_id
+    GROUP BY workspace_id, dataset_id) AS after
+    ON after.workspace_id = before.workspace_id AND after.dataset_id = before.dataset_id
+WHERE before.items != after.items
+"""
+
+# The newest row of every item against its row in version 1, by hash. An item that only one side has differs too.
+_ITEMS_THAT_DIFFER = """
+SELECT count()
+FROM (
+    SELECT item
+    FROM (
+        SELECT
+            sipHash128(workspace_id, dataset_id, id) AS item,
+            argMax(
+                sipHash64(data, metadata, tags, source, trace_id, span_id),
+                (last_updated_at, source, trace_id, span_id)) AS content
+        FROM dataset_items FINAL
+        GROUP BY item
+        UNION ALL
+        SELECT
+            sipHash128(workspace_id, dataset_id, id) AS item,
+            sipHash64(data, metadata, tags, source, trace_id, span_id) AS content
+        FROM dataset_item_versions FINAL
+        WHERE dataset_version_id = dataset_id)
+    GROUP BY item
+    HAVING count() != 2 OR min(content) != max(content))
+"""
+
+
+def proof(state: Database, analytics: Database) -> list[Fact]:
+    """The counts that prove the upgrade, read from both databases as they are now.
+
+    Needs the version tables. Holds as long as nobody edits a draft item that version 1 has.
+    """
+    [(datasets,)] = state.query("SELECT count(*) FROM datasets")
+    [(with_version,)] = state.query(_DATASETS_WITH_VERSION_1)
+    [(with_latest,)] = state.query(_DATASETS_WITH_LATEST)
+    [(items,)] = analytics.query(_ITEMS)
+    [(copied, rows)] = analytics.query(_VERSION_1_ITEMS)
+    [(datasets_differ,)] = analytics.query(_DATASETS_THAT_DIFFER)
+    [(items_differ,)] = analytics.query(_ITEMS_THAT_DIFFER)
+    return [
+        Fact("datasets", datasets),
+        Fact("datasets with version 1 (id = dataset_id)", with_version, datasets),
+        Fact("datasets with a 'latest' tag", with_latest, datasets),
+        Fact("distinct items in dataset_items", items),
+        Fact("distinct items in version 1", copied, items),
+        Fact("rows in version 1", rows, items),
+        Fact("datasets whose item counts differ", datasets_differ, 0),
+        Fact("items whose data, metadata, tags or origin differ", items_differ, 0),
+    ]
