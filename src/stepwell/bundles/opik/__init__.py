@@ -1,4 +1,4 @@
-"""Opik 1.x to 1.9.92, dataset versioning, as a Stepwell project; with data to try it on and the proof of it."""
+"""The upgrade of a self-hosted Opik: state in MySQL (or SQLite), analytics in ClickHouse; data to try it on; the proof."""
 
 from stepwell.bundles.opik.data import Summary, generate
 from stepwell.bundles.opik.proof import Fact, proof

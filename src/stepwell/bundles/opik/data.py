@@ -67,15 +67,17 @@ def generate(state: Database, analytics: Database, *, scale: float = 1.0, seed: 
 
     Scale 1.0 is 60 datasets with about 20,000 items in about 28,000 rows; both numbers grow with the scale until
     the largest dataset holds 100,000 items. Where the version tables exist (`0002`), some datasets have a version
-    already, as people who tried the feature early do.
+    already, as people who tried the feature early do. Killed halfway, the same call completes it. Raises Refused.
     """
     random = Random(seed)
     datasets = list(_datasets(random, scale, versions=bool(state.columns("dataset_versions"))))
     living = [dataset for dataset in datasets if not dataset.deleted]
-    projects = _fill_projects(state, random)
-    prompts = _fill_prompts(state, random)
-    _fill_datasets(state, living)
+    # The state comes last and at once, so where it is there, all is.
     item_rows = _fill_items(analytics, datasets, seed)
+    with state.transaction():
+        projects = _fill_projects(state, random)
+        prompts = _fill_prompts(state, random)
+        _fill_datasets(state, living)
     return Summary(
         workspaces=len(_WORKSPACES),
         projects=projects,
@@ -289,6 +291,7 @@ LIMIT 1 BY item.dataset_id, item.id
 
 def _fill_items(analytics: Database, datasets: list[_Dataset], seed: int) -> int:
     """Write the items of every dataset, one INSERT a revision so that each leaves its own rows."""
+    analytics.run(Command(text="DROP TABLE IF EXISTS generated_datasets"))
     analytics.run(Command(text=_PLAN))
     analytics.insert(
         "generated_datasets",

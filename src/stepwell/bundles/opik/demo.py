@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stepwell import bundles
-from stepwell.bundles.opik.data import Fact, generate, proof
+from stepwell.bundles.opik import Fact, generate, proof
 from stepwell.config import FILE
 from stepwell.project import Project
 from stepwell.schema import events

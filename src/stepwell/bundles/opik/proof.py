@@ -19,6 +19,10 @@ class Fact:
     def ok(self) -> bool:
         return self.expected is None or self.value == self.expected
 
+    def shown(self) -> tuple[str, str]:
+        """Value and expectation as a table shows them."""
+        return f"{self.value:,}", "" if self.expected is None else f"{self.expected:,}"
+
 
 _DATASETS_WITH_VERSION_1 = """
 SELECT count(*)
