@@ -15,6 +15,9 @@ from typing import Any
 USER, PASSWORD = "stepwell", "s3cret-pass"
 BOOT_SECONDS = 60.0
 
+# Commits reach the operating system at once and outlive kill -9; nothing waits for a disk.
+QUICK = ("--innodb-flush-log-at-trx-commit=2", "--innodb-flush-method=nosync")
+
 
 @dataclass
 class MariadbServer:
@@ -22,6 +25,7 @@ class MariadbServer:
 
     folder: Path
     port: int
+    settings: tuple[str, ...] = QUICK
     process: subprocess.Popen[bytes] | None = None
     _numbers: count[int] = field(default_factory=lambda: count(1))
 
@@ -71,11 +75,9 @@ class MariadbServer:
                     "--character-set-server=utf8mb4",
                     "--innodb-buffer-pool-size=32M",
                     "--innodb-log-file-size=16M",
-                    # Commits reach the operating system at once and outlive kill -9; nothing waits for a disk.
-                    "--innodb-flush-log-at-trx-commit=2",
-                    "--innodb-flush-method=nosync",
                     "--key-buffer-size=1M",
                     "--aria-pagecache-buffer-size=1M",
+                    *self.settings,
                 ],
                 stdout=output,
                 stderr=output,
@@ -111,8 +113,8 @@ class MariadbServer:
         self.boot()
 
 
-def start(folder: Path) -> MariadbServer:
-    """Make a fresh server in `folder` and start it."""
+def start(folder: Path, *, durable: bool = False) -> MariadbServer:
+    """Make a fresh server in `folder` and start it. `durable` waits for the disk at each commit."""
     folder.mkdir(parents=True, exist_ok=True)
     made = subprocess.run(
         [
@@ -131,7 +133,7 @@ def start(folder: Path) -> MariadbServer:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = MariadbServer(folder, port)
+    server = MariadbServer(folder, port, () if durable else QUICK)
     server.boot()
     server.execute(f"CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'")
     server.execute(f"GRANT ALL ON *.* TO {USER}@'%' WITH GRANT OPTION")

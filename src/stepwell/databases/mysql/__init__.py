@@ -2,7 +2,9 @@
 
     database.py     the adapter: each verb of `Database`
     connection.py   one connection: opening it, placeholders, the driver's errors in Stepwell's words
-    statement.py    what a statement does, read from its text
+    statement.py    what there is to know of a statement
+    reading.py      reading it from the text: rows and the session
+    schema_change.py  the same for schema objects and accounts
     definitions.py  what the server says of a statement's objects, before and after it
     settling.py     what became of a statement, from these two looks
     watching.py     who holds locks and what is at work, seen from a second connection

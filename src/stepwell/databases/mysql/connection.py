@@ -68,11 +68,15 @@ class Connection:
 
         try:
             with SSCursor(self._driver) as cursor:
+                bound = text
                 if parameters:
-                    text = cursor.mogrify(percent_style(text, "mysql"), tuple(parameters))
-                cursor.execute(f"{comment(tag)} {text}" if tag else text)
-                while cursor.nextset():
-                    pass
+                    bound = cursor.mogrify(percent_style(text, "mysql"), tuple(parameters))
+                cursor.execute(f"{comment(tag)} {bound}" if tag else bound)
+                more = True
+                while more:
+                    for _ in cursor:
+                        pass
+                    more = cursor.nextset()
         except Error as error:
             raise refusal(error, text) from None
 

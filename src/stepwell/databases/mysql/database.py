@@ -12,8 +12,9 @@ from typing import Any
 from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome
 from stepwell.databases.mysql.connection import Connection, connect
 from stepwell.databases.mysql.definitions import from_json, look, storage, to_json
+from stepwell.databases.mysql.reading import read
 from stepwell.databases.mysql.settling import judge
-from stepwell.databases.mysql.statement import as_sql, as_written, quoted, read
+from stepwell.databases.mysql.statement import as_sql, as_written, quoted
 from stepwell.databases.mysql.tracking import TABLES
 from stepwell.databases.mysql.watching import Watch, lock_holder
 from stepwell.databases.url import Url

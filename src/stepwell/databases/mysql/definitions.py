@@ -9,7 +9,7 @@ from typing import Any
 
 from stepwell.databases.mysql.connection import Connection
 from stepwell.databases.mysql.statement import Act, Object, Statement
-from stepwell.errors import Denied, Refused
+from stepwell.errors import ConnectionLost, Refused
 
 ABSENT = {
     1049,  # database
@@ -120,5 +120,7 @@ def _ids(connection: Connection, table: str) -> tuple[str, ...]:
     text = TABLE_IDS.format(catalog=catalog, database="?" if schema else "DATABASE()")
     try:
         return tuple(str(number) for (number,) in connection.query(text, (*schema, name)))
-    except Denied:  # needs the PROCESS privilege
+    except ConnectionLost:
+        raise
+    except Refused:  # needs the PROCESS privilege
         return ()
