@@ -22,12 +22,12 @@ SETTINGS = {
     "unix_socket_directories": "",
     "shared_buffers": "16MB",
     "max_connections": "60",
-    # Commits reach the operating system at once, so they outlive kill -9; nothing waits for a disk.
-    "fsync": "off",
-    "full_page_writes": "off",
     # Quiet: nothing touches a table but the test.
     "autovacuum": "off",
 }
+
+# Commits reach the operating system at once, so they outlive kill -9; nothing waits for a disk.
+QUICK = {"fsync": "off", "full_page_writes": "off"}
 
 
 @dataclass
@@ -38,6 +38,7 @@ class PostgresServer:
     data: Path
     log: Path
     port: int
+    settings: dict[str, str]
     process: subprocess.Popen[bytes] | None = None
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -52,7 +53,7 @@ class PostgresServer:
         return self.url(name)
 
     def launch(self) -> None:
-        settings = [f"--{name}={value}" for name, value in (SETTINGS | {"port": str(self.port)}).items()]
+        settings = [f"--{name}={value}" for name, value in (self.settings | {"port": str(self.port)}).items()]
         self.process = _spawn(self.log, self.binaries / "postgres", "-D", self.data, *settings)
         self._await_answer()
 
@@ -95,8 +96,8 @@ class PostgresServer:
                 time.sleep(0.02)
 
 
-def start(folder: Path) -> PostgresServer:
-    """Create a cluster and start its server, with the log in `folder`."""
+def start(folder: Path, *, durable: bool = False) -> PostgresServer:
+    """Create a cluster and start its server, with the log in `folder`. `durable` waits for the disk at each commit."""
     binaries = _binaries()
     # Not in `folder`: pytest closes its folders to other users, and PostgreSQL refuses to run as root.
     home = Path(tempfile.mkdtemp(prefix="stepwell-postgres-"))
@@ -106,7 +107,8 @@ def start(folder: Path) -> PostgresServer:
         for path in (home, password):
             shutil.chown(path, "postgres", "postgres")
     folder.mkdir(parents=True, exist_ok=True)
-    server = PostgresServer(binaries, home / "data", folder / "postgres.log", _free_port())
+    settings = SETTINGS if durable else SETTINGS | QUICK
+    server = PostgresServer(binaries, home / "data", folder / "postgres.log", _free_port(), settings)
     options = ["--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256"]
     account = [f"--username={USER}", f"--pwfile={password}"]
     made = _spawn(server.log, binaries / "initdb", "-D", server.data, *account, *options)
