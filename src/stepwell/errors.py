@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 from typing import ClassVar
 
 
@@ -361,6 +362,58 @@ class BadRequest(StepwellError):
 
     def __init__(self, what: str, do: str = "") -> None:
         super().__init__(what, now="nothing was changed", do=do)
+
+
+# --- script files ---------------------------------------------------------------------------------------------
+
+
+class BadScript(StepwellError):
+    """A script can't be used as it is written. `line` counts from 1; 0 where the file as a whole is meant."""
+
+    exit_code = 2
+
+    def __init__(self, path: PurePath, line: int, what: str, do: str) -> None:
+        self.path, self.line = path, line
+        super().__init__(what, where=f"{path}:{line}" if line else str(path), do=do)
+
+
+class DuplicateVersion(StepwellError):
+    """Two files in a folder of scripts claim the same place in the order."""
+
+    exit_code = 2
+
+    def __init__(self, first: PurePath, second: PurePath) -> None:
+        super().__init__(
+            f"{first.name} and {second.name} have the same version, so their order is not told",
+            where=f"{first}\n{second}",
+            do="Give the one that is not applied anywhere yet another number.",
+        )
+
+
+class NoScriptFolder(StepwellError):
+    """The folder of a database's scripts does not exist."""
+
+    exit_code = 2
+
+    def __init__(self, folder: PurePath, database: str) -> None:
+        super().__init__(
+            f"there is no folder {folder} for the scripts of database {database!r}",
+            do=f"Make it, or name another with `scripts` below [databases.{database}] in stepwell.toml.",
+        )
+
+
+class MissingVariable(StepwellError):
+    """A script uses a variable that has no value."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, path: PurePath, line: int) -> None:
+        super().__init__(
+            f"variable {name} has no value",
+            where=f"{path}:{line}",
+            do=f"Write {name} = \"…\" below [variables] in stepwell.toml, or set the environment variable {name}. "
+            f"To send the text itself, write $${{{name}}}.",
+        )
 
 
 def shorten(text: str, width: int = 68) -> str:

@@ -1,0 +1,100 @@
+"""The front matter of a script: what its first comment lines ask for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stepwell.errors import BadScript, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class FrontMatter:
+    """What a script asks for beside its statements. `timeout` and `lock_timeout` are seconds, None: not said.
+
+    `requires` are references as written, and `requires_lines` the lines they stand on. `key` names columns that
+    make the rows the script inserts unique, and new to the target; `writers` is `none` when nobody else writes
+    to those targets meanwhile.
+    """
+
+    requires: tuple[str, ...] = ()
+    requires_lines: tuple[int, ...] = ()
+    phase: str = ""
+    transaction: bool | None = None
+    timeout: float | None = None
+    lock_timeout: float | None = None
+    key: tuple[str, ...] = ()
+    writers: str = ""
+
+
+NOTHING = FrontMatter()
+
+_KEY_LINE = re.compile(r"\s*([a-z][a-z-]*)[ \t]*:(?!//)\s*(.*?)\s*\Z")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "h": 3600.0}
+_CHOICES: dict[str, dict[str, str | bool]] = {
+    "phase": {"expand": "expand", "contract": "contract"},
+    "transaction": {"true": True, "yes": True, "false": False, "no": False},
+    "writers": {"none": "none"},
+}
+_KEYS = ("requires", "phase", "transaction", "timeout", "lock-timeout", "key", "writers")
+
+
+def parse(text: str, path: Path, mark: str) -> FrontMatter:
+    """Read the block of comments that `text` begins with; `mark` opens a comment. Raises BadScript."""
+    if not text.startswith(mark):
+        return NOTHING
+    said: dict[str, Any] = {}
+    lines: list[int] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.startswith(mark):
+            break
+        found = _KEY_LINE.match(line, len(mark))
+        if found is None:
+            continue
+        key, written = found.groups()
+        value = _value(key, written, path, number, mark)
+        if key == "requires":
+            lines += [number] * len(value)
+            value = said.get("requires", ()) + value
+        elif key in said:
+            raise BadScript(path, number, f"`{key}` is said a second time", "Keep one of the two lines.")
+        said[key] = value
+    return FrontMatter(requires_lines=tuple(lines), **{key.replace("-", "_"): said[key] for key in said})
+
+
+def _value(key: str, written: str, path: Path, line: int, mark: str) -> Any:
+    if key in ("requires", "key"):
+        return _names(key, written, path, line)
+    if key in ("timeout", "lock-timeout"):
+        return _seconds(key, written, path, line)
+    if choices := _CHOICES.get(key):
+        if written in choices:
+            return choices[written]
+        what = f"`{key}` can't be {written!r}{did_you_mean(written, choices)}"
+        raise BadScript(path, line, what, f"Write {' or '.join(choices)}.")
+    raise BadScript(
+        path,
+        line,
+        f"unknown key {key!r}{did_you_mean(key, _KEYS)}",
+        f"The keys are {', '.join(_KEYS)}. If this is an ordinary comment, begin it with a capital letter, "
+        f"`{mark} {key.capitalize()}: …`, or leave a blank line above it.",
+    )
+
+
+def _names(key: str, value: str, path: Path, line: int) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in value.split(","))
+    if not all(names):
+        raise BadScript(path, line, f"`{key}` lacks a name", f"Write `{key}: one` or `{key}: one, another`.")
+    return names
+
+
+def _seconds(key: str, value: str, path: Path, line: int) -> float:
+    found = _DURATION.fullmatch(value)
+    seconds = float(found.group(1)) * _SECONDS[found.group(2)] if found else 0.0
+    if seconds <= 0:
+        what = f"`{key}` is not a span of time: {value!r}"
+        raise BadScript(path, line, what, "Write it as 250ms, 30s, 5min or 2h; a plain number means seconds.")
+    return seconds
