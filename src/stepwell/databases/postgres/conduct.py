@@ -46,7 +46,7 @@ def first_word(text: str) -> str:
     return first.text.upper() if first and first.kind is Kind.WORD else ""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def visible(text: str) -> Visible | None:
     """The statement as one that leaves traces, None when it is none."""
     if first_word(text) not in ("ALTER", "CREATE", "DROP", "REINDEX") or not (reader := _reader(text)):

@@ -14,7 +14,7 @@ from stepwell.databases.lexing import Kind, Token, tokens
 _VALUES = (Kind.STRING, Kind.NUMBER)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def for_psycopg(text: str) -> str:
     """`text` with `%s` for each `?` that stands for a value. Raises lexing.Unterminated."""
     items = list(tokens(text, "postgres"))
