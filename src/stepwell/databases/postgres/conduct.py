@@ -14,9 +14,7 @@ from stepwell.databases.postgres.catalog import AlterSubscription, CatalogEntry,
 from stepwell.databases.postgres.indexes import CreateIndex, DropIndex, Reindex
 from stepwell.databases.postgres.visible import Query, Visible
 
-SESSION = frozenset(
-    {"DEALLOCATE", "DISCARD", "LISTEN", "LOAD", "PREPARE", "RESET", "SET", "SHOW", "UNLISTEN"}
-)
+SESSION = frozenset({"DEALLOCATE", "DISCARD", "LISTEN", "LOAD", "PREPARE", "RESET", "SET", "SHOW", "UNLISTEN"})
 TRANSACTION_CONTROL = frozenset({"ABORT", "BEGIN", "COMMIT", "END", "ROLLBACK", "START"})
 PARTITIONED = "SELECT relkind IN ('p', 'I') FROM pg_class WHERE oid = to_regclass(?)"
 

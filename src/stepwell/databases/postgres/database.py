@@ -105,9 +105,7 @@ class PostgresDatabase:
         statement = conduct.visible(command.text)
         patience = 0.0 if statement and statement.patient else command.lock_timeout
         session.limit(patience, command.timeout or 0.0)
-        session.query(
-            command.text, command.parameters, prefix=activity.mark(command.tag) if command.tag else ""
-        )
+        session.query(command.text, command.parameters, prefix=activity.mark(command.tag) if command.tag else "")
         if conduct.first_word(command.text) in ("RESET", "DISCARD"):
             session.forget_limits()
 

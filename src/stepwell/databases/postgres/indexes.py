@@ -84,9 +84,7 @@ class CreateIndex:
         """Is the index there, and whole? A half-built one is dropped."""
         table = evidence["table"] or query(OID, (self.table,))[0][0]
         indexes = self._indexes(query, table)
-        new = [
-            index for index in indexes if str(index.oid) not in evidence["indexes"] and self._may_be(index)
-        ]
+        new = [index for index in indexes if str(index.oid) not in evidence["indexes"] and self._may_be(index)]
         for index in new:
             if index.building:
                 return Finding(Outcome.UNKNOWN, f"index {index.spelled} is still being built")

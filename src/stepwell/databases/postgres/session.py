@@ -103,9 +103,7 @@ class Session:
         started = time.monotonic()
         try:
             if parameters:
-                cursor = self._connection.execute(
-                    (prefix.replace("%", "%%") + for_psycopg(text)).encode(), parameters
-                )
+                cursor = self._connection.execute((prefix.replace("%", "%%") + for_psycopg(text)).encode(), parameters)
             else:
                 cursor = self._connection.execute((prefix + text).encode())
             return cursor.fetchall() if cursor.description else []
@@ -175,9 +173,7 @@ class Session:
         status = self._connection.info.transaction_status
         if status is TransactionStatus.INERROR:
             # The server would answer COMMIT with a silent rollback.
-            raise Refused(
-                "a statement of this transaction failed, so all of it was rolled back", code="25P02"
-            )
+            raise Refused("a statement of this transaction failed, so all of it was rolled back", code="25P02")
         if status is TransactionStatus.IDLE:
             raise Refused("a statement ended the transaction that it was part of", code="25P01")
         self.query("COMMIT")
@@ -234,7 +230,5 @@ def open_session(name: str, url: Url, patience: int) -> Session:
 def _advice(said: str, url: Url) -> str:
     for pattern, advice in ADVICE:
         if re.search(pattern, said, re.IGNORECASE):
-            return advice.format(
-                host=url.host, port=url.port or 5432, user=url.user or "?", database=url.database
-            )
+            return advice.format(host=url.host, port=url.port or 5432, user=url.user or "?", database=url.database)
     return "Correct what the server complains of, then run the command again."
