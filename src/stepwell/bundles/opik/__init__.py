@@ -1,4 +1,4 @@
-"""The upgrade of a self-hosted Opik: state in MySQL (or SQLite), analytics in ClickHouse; data to try it on; the proof."""
+"""The upgrade of a self-hosted Opik, state in MySQL or SQLite, analytics in ClickHouse, with data to try it on."""
 
 from stepwell.bundles.opik.data import Summary, generate
 from stepwell.bundles.opik.proof import Fact, proof

@@ -10,6 +10,9 @@ from random import Random
 from stepwell.databases.database import Command, Database
 
 LARGEST_DATASET = 100_000
+"""Items in one dataset at most."""
+
+_AUDIT = ("created_at", "created_by", "last_updated_at", "last_updated_by")
 _FIRST_DAY = datetime(2024, 3, 1, tzinfo=UTC)
 
 # The last one has projects and nothing else.
@@ -165,9 +168,6 @@ def _fill_datasets(state: Database, datasets: list[_Dataset]) -> None:
         ["workspace_id", "dataset_id", "tag", "version_id", *_AUDIT],
         [(each.workspace, each.id, "latest", each.version, *audit) for each, audit in versioned[1:]],
     )
-
-
-_AUDIT = ("created_at", "created_by", "last_updated_at", "last_updated_by")
 
 
 def _audit(created: datetime, author: str) -> tuple[str, str, str, str]:
