@@ -38,7 +38,10 @@ class Project:
     def load(cls, folder: Path | str = ".", environment: Mapping[str, str] | None = None) -> Project:
         """Read the project that `folder` is in. Raises BadProject."""
         environment = dict(os.environ) if environment is None else dict(environment)
-        config = configuration.load(configuration.find(Path(folder).resolve()), environment)
+        # Kept as short as it can be said from here, for it stands in every message about a file.
+        found = configuration.find(Path(folder).resolve())
+        here = Path.cwd()
+        config = configuration.load(found.relative_to(here) if found.is_relative_to(here) else found, environment)
         return cls(config, {**environment, **config.variables})
 
     def scripts(self, name: str) -> list[Script]:

@@ -123,6 +123,12 @@ class Database(Protocol):
     def tracking_tables(self) -> list[str]:
         """The statements that create the tracking tables, each harmless when the table exists."""
 
+    def home(self) -> str:
+        """The schema or database, quoted, that the tracking tables are in.
+
+        A script may change the search path or the current database, and its record must still find them.
+        """
+
     def conduct(self, command: Command) -> Conduct:
         """How the statement behaves, from its text (and, where needed, from the tables it names)."""
 

@@ -240,6 +240,10 @@ class SqliteDatabase:
         """The statements that create the tracking tables, each harmless when the table exists."""
         return [MIGRATIONS, JOURNAL]
 
+    def home(self) -> str:
+        """The schema that the tracking tables are in, beside attached ones."""
+        return "main"
+
     def conduct(self, command: Command) -> Conduct:
         """How the statement behaves, from its text."""
         word = _first_word(command.text)

@@ -35,15 +35,15 @@ ORDER BY seq
 """
 LAST = "SELECT coalesce(max(seq), 0) FROM schema_migrations_journal"
 WRITE = """
-INSERT INTO schema_migrations_journal
+INSERT INTO {home}.schema_migrations_journal
   (seq, run, who, version, direction, position, event, checksum, tag, evidence, note)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 RECORD = """
-INSERT INTO schema_migrations (version, checksum, applied_by, duration, statements, tool)
+INSERT INTO {home}.schema_migrations (version, checksum, applied_by, duration, statements, tool)
 VALUES (?, ?, ?, ?, ?, ?)
 """
-FORGET = "DELETE FROM schema_migrations WHERE version = ?"
+FORGET = "DELETE FROM {home}.schema_migrations WHERE version = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +181,8 @@ class Journal:
         self.run = str(uuid.uuid4())
         for statement in database.tracking_tables():
             database.query(statement)
+        home = database.home()
+        self._write, self._record, self._forget = (text.format(home=home) for text in (WRITE, RECORD, FORGET))
         self.seq = int(database.query(LAST)[0][0])
 
     def write(
@@ -199,16 +201,16 @@ class Journal:
         self.seq += 1
         seen = json.dumps(evidence) if evidence else ""
         self.database.query(
-            WRITE,
+            self._write,
             (self.seq, self.run, whoami(), version, direction, position, event, checksum, tag, seen, note),
         )
 
     def record(self, version: str, checksum: str, seconds: float = 0.0, statements: int = 0) -> None:
         """Say that a version is applied."""
         self.database.query(
-            RECORD, (version, checksum, whoami(), round(seconds, 3), statements, f"stepwell {__version__}")
+            self._record, (version, checksum, whoami(), round(seconds, 3), statements, f"stepwell {__version__}")
         )
 
     def forget(self, version: str) -> None:
         """Say that a version is applied no more."""
-        self.database.query(FORGET, (version,))
+        self.database.query(self._forget, (version,))

@@ -346,6 +346,9 @@ class ClickhouseDatabase:
             raise LockLost(self.name)
         self._lock()
 
+    def home(self) -> str:
+        return quote(self.database)
+
     def tracking_tables(self) -> list[str]:
         cluster = f" ON CLUSTER '{_text(self.cluster)}'" if self.cluster else ""
 

@@ -135,6 +135,10 @@ class PostgresDatabase:
         """The statements that create the tracking tables, each harmless when the table exists."""
         return [MIGRATIONS, JOURNAL]
 
+    def home(self) -> str:
+        """The schema that the tracking tables are in, quoted."""
+        return str(self.query("SELECT quote_ident(current_schema())")[0][0])
+
     def conduct(self, command: Command) -> Conduct:
         """How the statement behaves, from its text; REINDEX and CLUSTER also from the table they name."""
         return conduct.conduct(command.text, self.query)
