@@ -1,0 +1,29 @@
+"""`python -m benchmarks [startup] [apply] [copy]`: the tables of those named, or of all."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from benchmarks import apply, copy, servers, startup, tools
+
+NAMES = ("startup", "apply", "copy")
+
+parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+chosen = parser.parse_args().names or NAMES
+if unknown := set(chosen) - set(NAMES):
+    parser.error(f"no benchmark {unknown.pop()!r}; there are {', '.join(NAMES)}")
+
+with tempfile.TemporaryDirectory(prefix="stepwell-bench-") as temporary:
+    folder = Path(temporary)
+    if "copy" in chosen:
+        copy.main(folder)
+    if {"startup", "apply"} & set(chosen):
+        (folder / "peers").mkdir()
+        peers = tools.install(folder / "peers")
+        with servers.running(folder / "servers") as databases:
+            for benchmark in (startup, apply):
+                if benchmark.__name__.rpartition(".")[2] in chosen:
+                    benchmark.main(folder, databases, peers)
