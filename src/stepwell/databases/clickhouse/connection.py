@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +64,7 @@ class ClickhouseDatabase:
     def __init__(self, name: str, url: Url, root: Path, cluster: str = "") -> None:
         self.name, self.url, self.cluster = name, url, cluster
         self.embedded = url.scheme == "chdb"
-        self.path = root / url.path if self.embedded else None
+        self.path = (root / url.path).resolve() if self.embedded else None
         self.database = url.database or "default"
         self._client: Any = None
         self._settings: dict[str, str] = {}
@@ -93,7 +94,11 @@ class ClickhouseDatabase:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # One process a folder, and chDB itself names no cause: our own lock makes the others wait, and says for whom.
         lock = self.path.with_name(f"{self.path.name}.stepwell-lock")
-        self._open.enter_context(file_lock(self.name, lock, CHDB_PATIENCE, lambda holder: None))
+        
+        def waiting(holder: str) -> None:
+            logging.getLogger("stepwell").warning("waiting for the chDB folder %s, held by %s", self.path, holder)
+
+        self._open.enter_context(file_lock(self.name, lock, CHDB_PATIENCE, waiting))
         try:
             self._client = driver.get_client(interface="chdb", path=str(self.path))
             if self.database != "default":
