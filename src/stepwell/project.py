@@ -12,6 +12,7 @@ from stepwell import config as configuration
 from stepwell import graph
 from stepwell.config import Config
 from stepwell.databases import open_database
+from stepwell.databases import url as urls
 from stepwell.databases.database import Database
 from stepwell.errors import BadRequest, did_you_mean
 from stepwell.schema import answers, events, history, outlook, upgrade
@@ -57,6 +58,7 @@ class Project:
     @contextmanager
     def targets(self) -> Iterator[list[Target]]:
         """All databases connected, with their scripts and histories; closed after the block."""
+        self._refuse_twins()
         opened = []
         for name in sorted(self.config.databases, key=lambda name: name != self.config.ledger):
             database = self.open(name)
@@ -133,9 +135,23 @@ class Project:
             )
         return known[found[0]]
 
+    def _refuse_twins(self) -> None:
+        """Two names for one database would share its history, and each wait for the other's lock for ever."""
+        seen: dict[str, str] = {}
+        for name, entry in self.config.databases.items():
+            place = str(urls.parse(entry.url))
+            other = seen.setdefault(place, name)
+            if other != name:
+                raise BadProject(
+                    f"databases {other!r} and {name!r} are the same: {place}",
+                    where=str(self.config.folder / configuration.FILE),
+                    do="Give each its own database, or put their scripts into one folder.",
+                )
+
     def _options(self, options: Options | None) -> Options:
         """The options with full references and the project's variables."""
         options = replace(options or Options(), variables=self.variables)
+        options = replace(options, accept=tuple(self._accepted(text) for text in options.accept))
         if options.database is not None and options.database not in self.config.databases:
             known = self.config.databases
             raise BadRequest(
@@ -148,6 +164,11 @@ class Project:
                 to if "/" in to else f"{options.database or self._only_database()}/{to}"
             ).reference
         return replace(options, to=to)
+
+    def _accepted(self, text: str) -> str:
+        """The full reference of a step whose difference is accepted; as written for one whose file is gone."""
+        found = graph.find(text, [script.reference for name in self.config.databases for script in self.scripts(name)])
+        return found[0] if len(found) == 1 else text
 
     def with_database(self, options: Options) -> Options:
         """The options with the database that is meant, where the project has only one or `to` names it."""

@@ -145,7 +145,10 @@ def differences(target: Target) -> list[Difference]:
 
 
 def refuse_differences(plan: Plan, accept: Sequence[str]) -> list[Difference]:
-    """The differences that `accept` covers, by reference. Raises HistoryDiffers for any other."""
+    """The differences that `accept` covers, by reference. Raises HistoryDiffers for any other.
+
+    What was accepted before is no difference any more, so a command line that accepts can be repeated.
+    """
     left = [d for d in plan.differences if d.reference not in accept]
     if left:
         raise HistoryDiffers([(d.reference, d.what, d.where) for d in left])
