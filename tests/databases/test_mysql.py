@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -744,6 +745,17 @@ def test_contradictions_are_told_and_not_decided(db: MysqlDatabase) -> None:
         assert text.split()[2] in finding.reason
 
 
+def test_tables_too_alike_to_tell_a_swap_are_left_to_a_person(db: MysqlDatabase) -> None:
+    for name in ("one", "two"):
+        run(db, f"CREATE TABLE {name} (id INT) ENGINE=MyISAM")
+    text = "RENAME TABLE one TO x, two TO one, x TO two"
+    evidence = db.evidence(Command(text=text))
+    run(db, text)
+    finding = db.settle(Command(text=text), evidence)
+    assert finding.outcome is Outcome.UNKNOWN
+    assert "too alike" in finding.reason
+
+
 def test_a_drop_done_in_part_is_finished(db: MysqlDatabase) -> None:
     run(db, *SCHEMA)
     text = "DROP TABLE child, loose, parent"
@@ -751,6 +763,18 @@ def test_a_drop_done_in_part_is_finished(db: MysqlDatabase) -> None:
     run(db, "DROP TABLE child")
     assert settle(db, text, evidence) is Outcome.DONE
     assert (db.columns("loose"), db.columns("parent"), db.columns("single")) == ([], [], ["id"])
+
+
+def test_a_drop_whose_rest_is_refused_says_what_stands_in_the_way(db: MysqlDatabase) -> None:
+    run(db, *SCHEMA, "CREATE TABLE niece (id INT, FOREIGN KEY (id) REFERENCES parent (id))")
+    text = "DROP TABLE child, parent"
+    evidence = db.evidence(Command(text=text))
+    failure(db, text)
+    finding = db.settle(Command(text=text), evidence)
+    assert finding.outcome is Outcome.UNKNOWN
+    assert "DROP TABLE `parent`, was refused: Cannot delete or update a parent row" in finding.reason
+    run(db, "DROP TABLE niece")
+    assert settle(db, text, evidence) is Outcome.DONE
 
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
@@ -902,7 +926,7 @@ def test_a_server_that_dies_in_a_statement_is_settled_after_its_return(
         command = Command(text=text, tag=f"stepwell:{text[:12]}")
         evidence = db.evidence(command)
         working = Background(db, text, tag=command.tag)
-        eventually(lambda command=command: db.activity(command.tag))  # type: ignore[misc]
+        eventually(partial(db.activity, command.tag))
         mariadb.kill()
         assert isinstance(working.ended(), ConnectionLost)
         assert db.activity(command.tag) is None  # unreachable: an answer, not an error

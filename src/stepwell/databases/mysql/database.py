@@ -217,6 +217,9 @@ class MysqlDatabase:
     def tracking_tables(self) -> list[str]:
         return list(TABLES)
 
+    def home(self) -> str:
+        return quoted(self._url.database)
+
     # --- what a statement does, and what became of it ---
 
     def conduct(self, command: Command) -> Conduct:
@@ -267,13 +270,21 @@ class MysqlDatabase:
             return Finding(Outcome.UNKNOWN, reason)
         verdict = judge(statement, from_json(evidence), look(self._connection, statement))
         for text in verdict.rest:
-            self.run(Command(text=text, lock_timeout=command.lock_timeout, timeout=command.timeout))
-        return verdict.finding
+            try:
+                self.run(Command(text=text, lock_timeout=command.lock_timeout, timeout=command.timeout))
+            except ConnectionLost:
+                raise
+            except Refused as error:
+                reason = f"it was done in part, and the rest of it, {text}, was refused: {error.said}"
+                return Finding(Outcome.UNKNOWN, reason)
+        return Finding(verdict.outcome, verdict.reason)
 
     # --- from outside ---
 
     def activity(self, tag: str) -> Activity | None:
-        return self._watch.activity(tag, self._open.id if self._open else 0)
+        connection = self._open
+        return self._watch.activity(tag, connection.id if connection else 0)
 
     def holders(self) -> list[str]:
-        return self._watch.holders(self._open.id) if self._open else []
+        connection = self._open
+        return self._watch.holders(connection.id) if connection else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from stepwell.databases.mysql.connection import Connection
@@ -65,11 +65,24 @@ def look(connection: Connection, statement: Statement) -> Looks:
 
 
 def to_json(looks: Looks) -> dict[str, Any]:
-    return {label: asdict(seen) for label, seen in looks.items()}
+    """Plain values for the journal, without those that were not looked at."""
+    return {label: _known(seen) for label, seen in looks.items()}
 
 
 def from_json(evidence: dict[str, Any]) -> Looks:
-    return {label: Look(seen["definition"], tuple(seen["ids"]), seen["rows"]) for label, seen in evidence.items()}
+    return {
+        label: Look(seen["definition"], tuple(seen.get("ids", ())), seen.get("rows"))
+        for label, seen in evidence.items()
+    }
+
+
+def _known(seen: Look) -> dict[str, Any]:
+    known: dict[str, Any] = {"definition": seen.definition}
+    if seen.ids:
+        known["ids"] = list(seen.ids)
+    if seen.rows is not None:
+        known["rows"] = seen.rows
+    return known
 
 
 def storage(connection: Connection, table: str) -> str:

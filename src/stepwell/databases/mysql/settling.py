@@ -10,22 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stepwell.databases.database import Finding, Outcome
+from stepwell.databases.database import Outcome
 from stepwell.databases.mysql.definitions import Look, Looks
 from stepwell.databases.mysql.statement import Act, Object, Statement
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A finding that holds once the statements in `rest` have run too."""
+    """An outcome that holds once the statements in `rest` have run too, and the reason for it."""
 
     outcome: Outcome
     reason: str
     rest: tuple[str, ...] = ()
-
-    @property
-    def finding(self) -> Finding:
-        return Finding(self.outcome, self.reason)
 
 
 def judge(statement: Statement, before: Looks, now: Looks) -> Verdict:
@@ -108,22 +104,18 @@ def _renamed(objects: Sequence[Object], before: Looks, now: Looks) -> Verdict:
         state[str(old)], state[str(new)] = state[str(new)], state[str(old)]
         if _alike(state, now):
             reached.append(count)
-    match reached:
-        case [0]:
-            return _not_done("all names are as before")
-        case [count] if count == len(pairs):
-            return _done(f"{_listed([new for _, new in pairs])} renamed")
-        case [count]:
-            left = pairs[count:]
-            word = left[0][0].kind
-            return _done(
-                f"{count} of {len(pairs)} pairs were renamed; the others are now",
-                [f"RENAME {word} {old.name} TO {new.name}" for old, new in left],
-            )
-        case []:
-            return _unknown(f"no number of its pairs leads to what is there now: {_state(now)}")
-        case _:
-            return _unknown(f"the tables are too alike to tell whether they were swapped: {_state(now)}")
+    exact = all(seen.ids for seen in [*before.values(), *now.values()] if seen.present)
+    if not reached:
+        return _unknown(f"no number of its pairs leads to what is there now: {_state(now)}")
+    if len(reached) > 1 and not exact:
+        return _unknown(f"the tables are too alike to tell whether they were swapped: {_state(now)}")
+    count = reached[-1]  # where several lead to the very same tables, the rest of each leads to the same end
+    if count == 0:
+        return _not_done("all names are as before")
+    if count == len(pairs):
+        return _done(f"{_listed([new for _, new in pairs])} renamed")
+    rest = [f"RENAME {old.kind} {old.name} TO {new.name}" for old, new in pairs[count:]]
+    return _done(f"{count} of {len(pairs)} pairs were renamed; the others are now", rest)
 
 
 def _emptied(objects: Sequence[Object], before: Looks, now: Looks) -> Verdict:
