@@ -14,7 +14,7 @@ from stepwell.config import Config
 from stepwell.databases import open_database
 from stepwell.databases import url as urls
 from stepwell.databases.database import Database
-from stepwell.errors import BadRequest, did_you_mean
+from stepwell.errors import BadProject, BadRequest, did_you_mean
 from stepwell.schema import answers, events, history, outlook, upgrade
 from stepwell.schema.outlook import Outlook, State
 from stepwell.schema.log import logged
