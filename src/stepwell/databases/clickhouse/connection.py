@@ -67,6 +67,7 @@ class ClickhouseDatabase:
         self.path = (root / url.path).resolve() if self.embedded else None
         self.database = url.database or "default"
         self._client: Any = None
+        self._looker: Any = None
         self._settings: dict[str, str] = {}
         self._open = ExitStack()
         self._lock: Callable[[], None] | None = None
@@ -94,7 +95,7 @@ class ClickhouseDatabase:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # One process a folder, and chDB itself names no cause: our own lock makes the others wait, and says for whom.
         lock = self.path.with_name(f"{self.path.name}.stepwell-lock")
-        
+
         def waiting(holder: str) -> None:
             logging.getLogger("stepwell").warning("waiting for the chDB folder %s, held by %s", self.path, holder)
 
@@ -164,9 +165,10 @@ class ClickhouseDatabase:
         return CannotConnect(self.name, str(self.url), said, do)
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        for client in (self._looker, self._client):
+            if client is not None:
+                client.close()
+        self._client = self._looker = None
         self._open.close()
 
     def reset(self) -> None:
@@ -316,7 +318,9 @@ class ClickhouseDatabase:
             if self.cluster
             else "system.processes"
         )
-        rows = self._client.query(
+        if self._looker is None:
+            self._looker = self._second_client()
+        rows = self._looker.query(
             f"""
             SELECT elapsed, read_rows, total_rows_approx, written_rows
             FROM {processes}
@@ -328,6 +332,14 @@ class ClickhouseDatabase:
         elapsed, read_rows, total, written = rows[0]
         share = min(1.0, read_rows / total) if total else None
         return Activity(float(elapsed), int(written or read_rows), int(total) or None, share)
+
+    def _second_client(self) -> Any:
+        """A client for looking on while the first is at work: a chDB client does one thing at a time."""
+        if not self.embedded:
+            return self._client
+        import clickhouse_connect
+
+        return clickhouse_connect.get_client(interface="chdb", path=str(self.path))
 
     def holders(self) -> list[str]:
         return []
