@@ -51,6 +51,9 @@ class Summary:
     items: int
     item_rows: int
 
+    def __str__(self) -> str:
+        return f"{self.datasets:,} datasets in {self.workspaces} workspaces, {self.items:,} items in {self.item_rows:,} rows"
+
 
 @dataclass(frozen=True, slots=True)
 class _Dataset:
@@ -100,7 +103,7 @@ def _datasets(random: Random, scale: float, *, versions: bool) -> Iterator[_Data
     largest = 20_000 * scale / sum(shares)
     for rank, share in enumerate(shares, start=1):
         created = _moment(random)
-        versioned = rank % 15 == 4
+        versioned = rank % 8 == 4
         yield _Dataset(
             id=_uuid7(created, random),
             workspace=random.choices(_WORKSPACES[:-1], weights=(12, 5, 3, 2, 1))[0],
