@@ -27,10 +27,25 @@ FROM run;
 
 RENAME TABLE run TO run_v1, run_v2 TO run;
 
+-- A materialized view goes with the table it was made on, whatever that is called now.
+DROP VIEW billing_meter_feed;
+
+CREATE MATERIALIZED VIEW billing_meter_feed TO billing_meter AS
+SELECT
+    agent,
+    toDate(started_at) AS day,
+    count() AS runs,
+    sum(tokens) AS tokens,
+    sum(cost) AS cost
+FROM run
+GROUP BY agent, day;
+
 ALTER TABLE span ADD COLUMN tenant LowCardinality(String) DEFAULT '' AFTER run_id;
 
 -- down
 ALTER TABLE span DROP COLUMN tenant;
+
+DROP VIEW billing_meter_feed;
 
 -- Runs that arrived since then go back too.
 INSERT INTO run_v1 (id, agent, status, started_at, ended_at, input, output, tokens, cost)
@@ -41,3 +56,13 @@ WHERE id NOT IN (SELECT id FROM run_v1);
 RENAME TABLE run TO run_v2, run_v1 TO run;
 
 DROP TABLE run_v2;
+
+CREATE MATERIALIZED VIEW billing_meter_feed TO billing_meter AS
+SELECT
+    agent,
+    toDate(started_at) AS day,
+    count() AS runs,
+    sum(tokens) AS tokens,
+    sum(cost) AS cost
+FROM run
+GROUP BY agent, day;
