@@ -25,4 +25,4 @@ def test_the_manual_explains_every_error_under_its_exit_code(kind: type[errors.S
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_error_says_what_it_is(kind: type[errors.StepwellError]) -> None:
     assert kind.__doc__
-    assert kind.__doc__.endswith(".")
+    assert kind.__doc__.strip().endswith(".")
