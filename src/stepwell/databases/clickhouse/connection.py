@@ -59,11 +59,12 @@ class ClickhouseDatabase:
     """A ClickHouse database, on a server or in a chDB folder. `cluster` names the cluster to run DDL on, if any."""
 
     engine = "clickhouse"
-    session_lock = False
 
     def __init__(self, name: str, url: Url, root: Path, cluster: str = "") -> None:
         self.name, self.url, self.cluster = name, url, cluster
         self.embedded = url.scheme == "chdb"
+        # The lock on the folder, which a process needs to open it at all, keeps all others out.
+        self.session_lock = self.embedded
         self.path = (root / url.path).resolve() if self.embedded else None
         self.database = url.database or "default"
         self._client: Any = None
@@ -349,6 +350,9 @@ class ClickhouseDatabase:
     def lock(self, patience: float, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
         @contextmanager
         def held() -> Iterator[None]:
+            if self.embedded:
+                yield
+                return
             with table_lock(self, patience, waiting) as assert_held:
                 self._lock = assert_held
                 try:
@@ -359,6 +363,8 @@ class ClickhouseDatabase:
         return held()
 
     def assert_locked(self) -> None:
+        if self.embedded:
+            return
         if self._lock is None:
             raise LockLost(self.name)
         self._lock()

@@ -49,7 +49,8 @@ def _highest(database: ClickhouseDatabase) -> tuple[int, str, bool]:
         return 0, "", True
     number, comment, now = rows[0]
     until, _, holder = str(comment).partition(" ")
-    return int(number), holder, not until.isdigit() or int(until) < int(now.timestamp())
+    left = int(until) - int(now.timestamp()) if until.isdigit() else -1
+    return int(number), holder and f"{holder} (its lease ends in {left} s unless renewed)", left < 0
 
 
 @contextmanager
@@ -82,7 +83,7 @@ def table_lock(
 
 
 def _acquire(database: ClickhouseDatabase, patience: float, waiting: Callable[[str], None]) -> int:
-    started, told = time.monotonic(), ""
+    started, told = time.monotonic(), 0
     while True:
         number, holder, free = _highest(database)
         if free or not holder:
@@ -103,9 +104,9 @@ def _acquire(database: ClickhouseDatabase, patience: float, waiting: Callable[[s
             return number + 1
         if time.monotonic() - started >= patience:
             raise LockHeld(database.name, patience, holder)
-        if holder != told:
+        if number != told:
             waiting(holder)
-            told = holder
+            told = number
         time.sleep(POLL)
 
 
