@@ -6,7 +6,6 @@ and what to do. `exit_code` is what the command line ends with.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import ClassVar
@@ -38,6 +37,8 @@ class StepwellError(Exception):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """' (did you mean X?)' for the closest known word, or nothing."""
+    import difflib  # only a mistake pays for it
+
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
@@ -413,6 +414,69 @@ class MissingVariable(StepwellError):
             where=f"{path}:{line}",
             do=f"Write {name} = \"…\" below [variables] in stepwell.toml, or set the environment variable {name}. "
             f"To send the text itself, write $${{{name}}}.",
+        )
+
+# --- jobs -----------------------------------------------------------------------------------------------------
+
+
+class BadJob(StepwellError):
+    """A job's definition is not as it must be. `line` counts from 1; 0 where the file as a whole is meant."""
+
+    exit_code = 2
+
+    def __init__(self, path: PurePath, line: int, what: str, do: str) -> None:
+        super().__init__(what, where=f"{path}:{line}" if line else str(path), now="nothing was changed", do=do)
+
+
+class LedgerNotRelational(StepwellError):
+    """Jobs need a relational ledger: leases and progress rest on its transactions."""
+
+    exit_code = 2
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the ledger is in database {name!r}, which is ClickHouse, and jobs need transactions",
+            now="nothing was changed",
+            do='Name a relational one: [ledger] database = "state" in stepwell.toml.',
+        )
+
+
+class JobNotReady(StepwellError):
+    """Something that the job requires is not complete."""
+
+    exit_code = 5
+
+    def __init__(self, reference: str, waiting: Sequence[str]) -> None:
+        super().__init__(
+            f"{reference} can't start: it requires {', '.join(waiting)}",
+            now="nothing was changed; started too early it would give wrong answers",
+            do="Complete what it requires first: `stepwell status` and `stepwell job list` show how far that is.",
+        )
+
+
+class LeaseHeld(StepwellError):
+    """Another worker runs the job."""
+
+    exit_code = 5
+
+    def __init__(self, reference: str, holder: str) -> None:
+        super().__init__(
+            f"Could not acquire lock: {reference} is run by {holder}",
+            now="that worker goes on; this one did nothing",
+            do="Nothing. `stepwell job watch` shows its progress.",
+        )
+
+
+class Fenced(StepwellError):
+    """The lease was lost to another worker meanwhile, so nothing of this batch may be written."""
+
+    exit_code = 5
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(
+            f"{reference} was taken over by another worker",
+            now="what this worker had under way was rolled back",
+            do="Nothing: the other worker goes on.",
         )
 
 

@@ -1,0 +1,9 @@
+"""Data migrations in batches, in the background, beside live traffic.
+
+What a job's author writes is in `definition.py`. `sources.py` cuts batches, `work.py` does one, `runner.py`
+coordinates a job from its first batch to its proven end.
+"""
+
+from stepwell.jobs.definition import Drain, Flag, Groups, Job, Keyset, Window
+
+__all__ = ["Drain", "Flag", "Groups", "Job", "Keyset", "Window"]

@@ -1,0 +1,155 @@
+"""What a job's author writes: where its rows are, what to do with a batch of them, and when it may run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from stepwell.jobs.batch import Batch
+
+FALSE = ("", "0", "false", "no", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Keyset:
+    """Rows in ranges of a key, in its order. For rows that a `where` finds, or for all of a table.
+
+    `key` is a column, or several separated by commas, that together are unique and indexed. `where` is the condition
+    that a row still has to be migrated; without one every row is visited once. `size` is the number of rows of the
+    first batches; later ones follow the job's `target`.
+    """
+
+    database: str
+    table: str
+    key: str
+    where: str = ""
+    size: int = 1000
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.key.split(","))
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Rows that are still eligible, any `size` of them, until there are none.
+
+    For conditions that the migration itself makes untrue, where the rows to migrate are few among many. `key` is as
+    for Keyset.
+    """
+
+    database: str
+    table: str
+    key: str
+    where: str
+    size: int = 1000
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.key.split(","))
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """All rows of some values of a column at once, values packed so that batches have about `rows` rows each."""
+
+    database: str
+    table: str
+    column: str
+    where: str = ""
+    rows: int = 10_000
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.column,)
+
+
+Source = Keyset | Drain | Groups
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """An environment variable that switches a job on or off: 0, false, no and off are off, all else is on."""
+
+    name: str
+    default: bool = True
+
+    def on(self, environment: Mapping[str, str]) -> bool:
+        value = environment.get(self.name)
+        return self.default if value is None else value.strip().lower() not in FALSE
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Hours in which a job may start batches, `22:00` to `05:00`, in a time zone such as Europe/Berlin."""
+
+    opens: time
+    closes: time
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+
+    def open_at(self, moment: datetime) -> bool:
+        """Whether an aware moment lies in the window; one that closes before it opens spans midnight."""
+        clock = moment.astimezone(self.zone).time()
+        if self.opens <= self.closes:
+            return self.opens <= clock < self.closes
+        return clock >= self.opens or clock < self.closes
+
+
+class Job:
+    """What a Python job derives from: names to give, and `migrate` to write.
+
+    The class's docstring is what `stepwell job list` says of it. Seconds throughout.
+    """
+
+    batches: ClassVar[Source]
+    requires: ClassVar[list[str]] = []
+    enabled: ClassVar[Flag | None] = None
+    target: ClassVar[float] = 0.2
+    cycle: ClassVar[float] = 30.0
+    startup_delay: ClassVar[float] = 0.0
+    timeout: ClassVar[float | None] = None
+    window: ClassVar[Window | None] = None
+    workers: ClassVar[int] = 1
+    records: ClassVar[list[str]] = []
+
+    def migrate(self, batch: Batch) -> None:
+        """Migrate the rows of one batch."""
+        raise TypeError(f"{type(self).__name__} has no migrate")
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A job as it is run, from a class or from an SQL file. Durations are seconds.
+
+    `target` is how long a batch should take; `quiet_passes` how many passes in a row must find nothing before the job
+    is complete; `tries` how often a batch is sent that meets passing trouble; `most_failures` how many rows
+    may fail for themselves before the job stops. `records` are the columns whose changes are kept for `undo`.
+    """
+
+    name: str
+    path: Path
+    line: int
+    about: str
+    source: Source
+    migrate: Callable[[Batch], None]
+    requires: tuple[str, ...] = ()
+    flag: Flag | None = None
+    target: float = 0.2
+    cycle: float = 30.0
+    startup_delay: float = 0.0
+    timeout: float | None = None
+    window: Window | None = None
+    workers: int = 1
+    records: tuple[str, ...] = ()
+    quiet_passes: int = 2
+    tries: int = 5
+    most_failures: int = 1000
+
+    @property
+    def reference(self) -> str:
+        return f"job/{self.name}"

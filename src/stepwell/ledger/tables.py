@@ -1,0 +1,61 @@
+"""The ledger's tables, in SQL that every relational engine here accepts."""
+
+from __future__ import annotations
+
+from stepwell.databases.database import Database
+from stepwell.errors import LedgerNotRelational
+
+# Times are seconds since 1970 by the database's own clock, so that no two hosts' clocks are ever compared.
+# Keys and values of rows are JSON texts: a ledger row may speak of a row in any database.
+TABLES = (
+    """
+    CREATE TABLE IF NOT EXISTS stepwell_job (
+      job VARCHAR(150) NOT NULL PRIMARY KEY,
+      state VARCHAR(20) NOT NULL DEFAULT 'pending',
+      token BIGINT NOT NULL DEFAULT 0,
+      holder VARCHAR(150) NOT NULL DEFAULT '',
+      lease_until DOUBLE PRECISION NOT NULL DEFAULT 0,
+      place VARCHAR(2000) NOT NULL DEFAULT '',
+      next_batch BIGINT NOT NULL DEFAULT 1,
+      quiet_passes INT NOT NULL DEFAULT 0,
+      rows_done BIGINT NOT NULL DEFAULT 0,
+      rows_left BIGINT NOT NULL DEFAULT -1,
+      limits VARCHAR(2000) NOT NULL DEFAULT '',
+      held_by VARCHAR(500) NOT NULL DEFAULT '',
+      started DOUBLE PRECISION NOT NULL DEFAULT 0,
+      worked DOUBLE PRECISION NOT NULL DEFAULT 0,
+      finished DOUBLE PRECISION NOT NULL DEFAULT 0
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS stepwell_batch (
+      job VARCHAR(150) NOT NULL,
+      number BIGINT NOT NULL,
+      token BIGINT NOT NULL,
+      state VARCHAR(20) NOT NULL,
+      scope TEXT NOT NULL,
+      tries INT NOT NULL DEFAULT 0,
+      row_count BIGINT NOT NULL DEFAULT 0,
+      seconds DOUBLE PRECISION NOT NULL DEFAULT 0,
+      PRIMARY KEY (job, number)
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS stepwell_failure (
+      job VARCHAR(150) NOT NULL,
+      row_key VARCHAR(500) NOT NULL,
+      error TEXT NOT NULL,
+      tries INT NOT NULL DEFAULT 1,
+      at DOUBLE PRECISION NOT NULL DEFAULT 0,
+      PRIMARY KEY (job, row_key)
+    )
+    """,
+)
+
+
+def create(database: Database) -> None:
+    """Make the tables where they are missing. Raises LedgerNotRelational for ClickHouse, which has no transactions."""
+    if database.engine == "clickhouse":
+        raise LedgerNotRelational(database.name)
+    for statement in TABLES:
+        database.query(statement)
