@@ -1,0 +1,72 @@
+"""Fresh copies of a prepared database, fast enough to have one for every kill."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import dumping
+
+_NUMBERS = itertools.count(1)
+
+
+def empty(request: pytest.FixtureRequest, engine: str, folder: Path) -> str:
+    """The URL of a new, empty database: of the test's own server, or in `folder`."""
+    if engine in ("sqlite", "chdb"):
+        place = folder / f"{engine}-{next(_NUMBERS)}"
+        place.mkdir(parents=True)
+        return f"{engine}:///{place / 'main'}{'?database=main' if engine == 'chdb' else ''}"
+    server = request.getfixturevalue({"mysql": "mariadb", "clickhouse": "clickhouse_front"}.get(engine, engine))
+    return str(server.new_database())
+
+
+def copy(source: str, target: str) -> None:
+    """Fill an empty database with what another of the same engine holds; nobody may be connected to that one."""
+    _COPIES[dumping.scheme(source)](source, target)
+
+
+def _postgres(source: str, target: str) -> None:
+    names = [urllib.parse.urlsplit(url).path.removeprefix("/") for url in (source, target)]
+    server = source.removesuffix(names[0]) + "postgres"
+    dumping.query(server, f'DROP DATABASE "{names[1]}"')
+    dumping.query(server, f'CREATE DATABASE "{names[1]}" TEMPLATE "{names[0]}"')
+
+
+def _mysql(source: str, target: str) -> None:
+    database = urllib.parse.urlsplit(source).path.removeprefix("/")
+    for table in dumping.query(source, "SHOW TABLES"):
+        # LIKE leaves foreign keys out; no prepared database has any.
+        dumping.query(target, f"CREATE TABLE `{table}` LIKE `{database}`.`{table}`")
+        dumping.query(target, f"INSERT INTO `{table}` SELECT * FROM `{database}`.`{table}`")
+
+
+def _clickhouse(source: str, target: str) -> None:
+    old, new = (urllib.parse.urlsplit(url).path.removeprefix("/") for url in (source, target))
+    tables = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase() ORDER BY name"
+    for line in dumping.query(source, tables):
+        name, definition = line.split("\t")
+        dumping.query(target, definition.replace("\\'", "'").replace("\\n", "\n").replace(f"{old}.", f"{new}."))
+        dumping.query(target, f"INSERT INTO `{name}` SELECT * FROM {old}.`{name}`")
+
+
+def _file(source: str, target: str) -> None:
+    shutil.copyfile(*(urllib.parse.urlsplit(url).path.replace("//", "/") for url in (source, target)))
+
+
+def _folder(source: str, target: str) -> None:
+    paths = (urllib.parse.urlsplit(url).path.replace("//", "/") for url in (source, target))
+    shutil.copytree(*paths, symlinks=True)  # ClickHouse links tables to their storage
+
+
+_COPIES: dict[str, Callable[[str, str], None]] = {
+    "postgresql": _postgres,
+    "mysql": _mysql,
+    "sqlite": _file,
+    "clickhouse": _clickhouse,
+    "chdb": _folder,
+}

@@ -1,0 +1,112 @@
+"""Projects for tests: a folder written from text, its databases named by variables, so that one serves many copies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import dumping
+from dumping import Dump
+
+TESTS = Path(__file__).parent
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(TESTS.parent / "src")}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        return self.stdout + self.stderr
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project's folder with the URLs of its databases, by name."""
+
+    folder: Path
+    urls: Mapping[str, str]
+
+    def __call__(self, *arguments: str, timeout: float = 120) -> Ended:
+        """Run `stepwell ARGUMENTS` there to its end."""
+        return self._ended(self.start(*arguments), timeout)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `stepwell ARGUMENTS` and leave it running."""
+        return self._start("-m", "stepwell", *arguments)
+
+    def killed(self, *arguments: str, timeout: float = 120) -> Ended:
+        """Run it through killing.py, which may kill it."""
+        return self._ended(self._start(str(TESTS / "killing.py"), *arguments), timeout)
+
+    def python(self, text: str, timeout: float = 120) -> Ended:
+        """Run a Python program there."""
+        return self._ended(self.start_python(text), timeout)
+
+    def start_python(self, text: str) -> subprocess.Popen[str]:
+        return self._start("-c", text)
+
+    def with_urls(self, urls: Mapping[str, str]) -> Project:
+        """The same folder on other databases."""
+        return Project(self.folder, urls)
+
+    def write(self, scripts: Mapping[str, str | bytes]) -> None:
+        """Write scripts by 'database/0001_name.sql'; a name without an ending gets .sql."""
+        for name, text in scripts.items():
+            path = self.folder / "migrations" / (name if Path(name).suffix else f"{name}.sql")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    def dump(self) -> dict[str, Dump]:
+        return {name: dumping.dump(url) for name, url in self.urls.items()}
+
+    def _start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env=ENVIRONMENT | {variable(name): url for name, url in self.urls.items()},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def _ended(self, process: subprocess.Popen[str], timeout: float) -> Ended:
+        return ended(process, timeout)
+
+
+def ended(process: subprocess.Popen[str], timeout: float = 120) -> Ended:
+    """Wait for a command that was started; a hanging one is killed and fails the test."""
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        stdout, stderr = process.communicate()
+        raise AssertionError(f"{process.args!r} hung:\n{stdout}{stderr}") from None
+    return Ended(process.returncode, stdout, stderr)
+
+
+def variable(name: str) -> str:
+    """The environment variable that holds a database's URL."""
+    return f"{name.upper()}_DB_URL"
+
+
+def make(folder: Path, urls: Mapping[str, str], scripts: Mapping[str, str | bytes]) -> Project:
+    """Write a project's folder: its stepwell.toml and its scripts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    project = Project(folder, urls)
+    for name in urls:
+        (folder / "migrations" / name).mkdir(parents=True, exist_ok=True)
+    sections = (f'[databases.{name}]\nurl = "${{{variable(name)}}}"\n' for name in urls)
+    (folder / "stepwell.toml").write_text("\n".join(sections))
+    project.write(scripts)
+    return project
