@@ -218,10 +218,15 @@ def _comment_end(text: str, start: int, nested: bool) -> int:
 
 
 def _executable_end(text: str, start: int, engine: str) -> int:
-    """Its inside is SQL, so a `*/` in a string there does not close it."""
-    for token in tokens(text, engine, text.index("!", start) + 1):
-        if token.text == "*" and text.startswith("*/", token.offset):
-            return token.offset + 2
+    """Its inside is SQL, so a `*/` in a string there, or in a comment, does not close it."""
+    position = text.index("!", start) + 1
+    while position < len(text):
+        if text.startswith("*/", position):
+            return position + 2
+        if text.startswith("/*", position):
+            position = _comment_end(text, position, nested=False)
+        else:
+            position += len(token_at(text, engine, position).text)
     raise Unterminated(Kind.COMMENT, start)
 
 

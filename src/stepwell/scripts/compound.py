@@ -36,7 +36,6 @@ class Frame:
 
 
 class State(Enum):
-    FIRST = "the first word of the statement comes next"
     ANONYMOUS = "BEGIN was read: does NOT ATOMIC follow?"
     CREATE = "which kind of thing is created?"
     DEFINER = "the same, behind the name of a user"
@@ -69,10 +68,16 @@ _KINDS = {
 class Compound:
     """MySQL, MariaDB: the body of a routine, trigger, event or package, or one that stands by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: Token) -> None:
         self.frames: list[Frame] = []
-        self.state = State.FIRST
         self.depth = 0
+        match first.text.upper():
+            case "CREATE" | "ALTER":
+                self.state = State.CREATE
+            case "BEGIN":
+                self.state = State.ANONYMOUS
+            case word:
+                self.start(word, first.offset)
 
     @property
     def opened(self) -> int | None:
@@ -81,13 +86,6 @@ class Compound:
     def see(self, word: str, token: Token) -> Sight:
         self.depth += (word == "(") - (word == ")")
         match self.state:
-            case State.FIRST:
-                if word in ("CREATE", "ALTER"):
-                    self.state = State.CREATE
-                elif word == "BEGIN":
-                    self.state = State.ANONYMOUS
-                else:
-                    self.start(word, token.offset)
             case State.ANONYMOUS:
                 if word != "NOT":
                     return Sight.PLAIN

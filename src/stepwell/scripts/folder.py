@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stepwell.errors import BadScript, DuplicateVersion, NoScriptFolder, did_you_mean
-from stepwell.scripts import front, native
-from stepwell.scripts.script import Script
+from stepwell.scripts import front
+from stepwell.scripts.script import Script, Sections
 from stepwell.scripts.source import read
 
 LONGEST_VERSION = 255
@@ -125,5 +125,11 @@ def _script(file: File, database: str, engine: str) -> Script:
         checksum,
         matter,
         text,
-        None if is_python else native.cut,
+        None if is_python else _cut,
     )
+
+
+def _cut(script: Script) -> Sections:
+    from stepwell.scripts import native  # a run with nothing to do needs no splitter
+
+    return native.cut(script)

@@ -16,7 +16,7 @@ Function = Callable[[Any], None]
 def names(text: str, path: Path) -> frozenset[str]:
     """Which of `up` and `down` a module defines, found without running it. Raises BadScript."""
     found = set()
-    for node in _parse(text, path).body:
+    for node in _parsed(text, path).body:
         match node:
             case ast.AsyncFunctionDef(name="up" | "down"):
                 raise BadScript(path, node.lineno, f"`{node.name}` is async", f"Write `def {node.name}(db):`.")
@@ -42,8 +42,9 @@ def load(text: str, path: Path) -> dict[str, Function]:
     return {name: getattr(module, name) for name in wanted}
 
 
-def _parse(text: str, path: Path) -> ast.Module:
+def _parsed(text: str, path: Path) -> ast.Module:
     try:
+        compile(text, str(path), "exec", dont_inherit=True)  # sees more than the parser, such as a stray `return`
         return ast.parse(text, str(path))
     except SyntaxError as error:
         raise BadScript(path, error.lineno or 0, f"not valid Python: {error.msg}", "Correct the script.") from None

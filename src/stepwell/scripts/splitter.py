@@ -111,15 +111,16 @@ class _Splitter:
                 "Take it away, or write what it does in SQL.",
             )
         self.position = self.stop = token.offset + len(token.text)
-        if self.state is State.BETWEEN:
+        begins = self.state is State.BETWEEN
+        if begins:
             self.start = token.offset
-            self.watcher = _watcher(self.engine, token.text.upper()) if self.delimiter == ";" else None
+            self.watcher = _watcher(self.engine, token) if self.delimiter == ";" else None
             self.state = State.PLAIN if self.watcher is None else State.WATCHED
         if token.text == "(":
             self.parentheses.append(token.offset)
         elif token.text == ")" and self.parentheses:
             self.parentheses.pop()
-        if self.watcher is not None:
+        if not begins and self.watcher is not None:
             self.watch(token, self.watcher)
         self.after_dot = token.text == "."
 
@@ -225,9 +226,9 @@ class _Splitter:
             self.taken = end
 
 
-def _watcher(engine: str, word: str) -> Watcher | None:
-    """Who watches a statement that begins with `word`; None when it can only be plain."""
-    match engine, word:
+def _watcher(engine: str, first: Token) -> Watcher | None:
+    """Who watches the statement that begins with `first`; None when it can only be plain."""
+    match engine, first.text.upper():
         case "postgres", "CREATE":
             return AtomicRoutine()
         case "postgres", "COPY":
@@ -236,6 +237,6 @@ def _watcher(engine: str, word: str) -> Watcher | None:
             return Trigger()
         case "clickhouse", "INSERT":
             return Insert()
-        case "mysql", _ if word in OPENING:
-            return Compound()
+        case "mysql", word if word in OPENING:
+            return Compound(first)
     return None

@@ -1,7 +1,7 @@
 """Watching a statement that may hold semicolons of its own: in the body of a routine, in inline data.
 
-A watcher sees the significant tokens of one statement. While `opened` tells where a body opened, a `;` belongs to
-the statement. It says after each token whether there is anything left to watch for.
+A watcher sees the significant tokens of one statement from the second on, and says after each whether there is
+anything left to watch for. While `opened` tells where a body opened, a `;` belongs to the statement.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class AtomicRoutine:
             case states.CREATE:
                 if word in ("FUNCTION", "PROCEDURE"):
                     self.state = states.HEADER
-                elif word not in ("CREATE", "OR", "REPLACE"):
+                elif word not in ("OR", "REPLACE"):
                     return Sight.PLAIN
             case states.HEADER:
                 if word == "BEGIN":
@@ -88,9 +88,11 @@ class Trigger:
         CREATE = "is it a trigger?"
         AT_START = "a statement of the body, or its END, comes next"
         WITHIN = "in the header, or in a statement of the body"
+        END = "does a `;` make this END the last one?"
 
     def __init__(self) -> None:
         self.opened: int | None = None
+        self.begun: int | None = None
         self.state = self.State.CREATE
 
     def see(self, word: str, token: Token) -> Sight:
@@ -99,11 +101,12 @@ class Trigger:
             case states.CREATE:
                 if word == "TRIGGER":
                     self.opened, self.state = token.offset, states.WITHIN
-                elif word not in ("CREATE", "TEMP", "TEMPORARY"):
+                elif word not in ("TEMP", "TEMPORARY"):
                     return Sight.PLAIN
             case states.AT_START if word == "END":
-                self.opened = None
-                return Sight.PLAIN
+                self.begun, self.opened, self.state = self.opened, None, states.END
+            case states.END:
+                self.opened, self.state = self.begun, states.WITHIN
             case _:
                 self.state = states.AT_START if word == ";" else states.WITHIN
         return Sight.UNCLEAR

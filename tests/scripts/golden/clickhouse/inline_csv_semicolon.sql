@@ -1,0 +1,3 @@
+INSERT INTO t FORMAT CSV
+1,a;b
+;

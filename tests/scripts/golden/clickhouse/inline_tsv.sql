@@ -1,0 +1,4 @@
+SELECT 1;
+INSERT INTO t FORMAT TSV
+1	x;y
+;

@@ -1,0 +1,23 @@
+CREATE DEFINER=`app`@`%` PROCEDURE work(IN begin INT, OUT note VARCHAR(20))
+  MODIFIES SQL DATA COMMENT 'begin; not here'
+work: BEGIN
+  DECLARE total INT DEFAULT CASE begin WHEN 1 THEN 2 ELSE 3 END;
+  IF total > 1 THEN SELECT IF(total = 2, 'if;', 'else'); ELSEIF total = 0 THEN LEAVE work; ELSE
+    BEGIN END;
+  END IF;
+  CASE total WHEN 1 THEN SET note = REPEAT('a', 3); ELSE BEGIN SET note = ''; END; END CASE;
+  again: LOOP SET total = total - 1; IF total < 0 THEN LEAVE again; END IF; END LOOP again;
+  REPEAT SET total = total + 1; UNTIL total > CASE 1 WHEN 1 THEN 5 END END REPEAT;
+  WHILE total > 0 DO SET total = total - 1; END WHILE;
+  FOR row IN (SELECT id FROM items FOR UPDATE) DO UPDATE items SET end = row.id; END FOR;
+END work;
+CREATE FUNCTION one(a INT) RETURNS INT DETERMINISTIC RETURN CASE a WHEN 1 THEN 2 END;
+CREATE FUNCTION two() RETURNS SET('a', 'b') CHARACTER SET utf8mb4 BEGIN RETURN 'a'; END;
+CREATE FUNCTION native RETURNS STRING SONAME 'native.so';
+CREATE PROCEDURE three() UPDATE items SET a = IF(a, 1, 2), end = 1;
+BEGIN NOT ATOMIC
+  SELECT 1;
+  SELECT 2;
+END;
+IF @a THEN SELECT 3; END IF;
+SELECT 4;

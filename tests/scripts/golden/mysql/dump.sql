@@ -1,0 +1,10 @@
+/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */;
+/*!40101 SET NAMES utf8mb4; */;
+/*!50003 SET @a = '*/;' */;
+/*M!100100 SET @b = 1 */;
+/* plain; */
+DELIMITER ;;
+/*!50003 CREATE*/ /*!50017 DEFINER=`root`@`localhost`*/ /*!50003 TRIGGER a BEFORE INSERT ON t FOR EACH ROW BEGIN
+  SET NEW.a = 1; /* inside; */
+END */;;
+DELIMITER ;

@@ -1,0 +1,19 @@
+CREATE PACKAGE tools AS
+  limit_ INT;
+  PROCEDURE run(a INT);
+END;
+CREATE PACKAGE BODY tools AS
+  seen INT;
+  PROCEDURE run(a INT) AS
+    b INT;
+  BEGIN
+    b := CASE a WHEN 1 THEN 2 END;
+    FOR i IN 1..10 LOOP NULL; END LOOP;
+    WHILE b > 0 LOOP b := b - 1; END LOOP;
+  EXCEPTION
+    WHEN OTHERS THEN NULL;
+  END;
+BEGIN
+  seen := 0;
+END;
+SELECT 1;

@@ -1,0 +1,5 @@
+SELECT 1;
+
+CREATE TABLE t (
+  a int;
+SELECT 2;

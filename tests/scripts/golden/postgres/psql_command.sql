@@ -1,0 +1,3 @@
+SELECT 1;
+\set name 3
+SELECT 2;
