@@ -1,0 +1,213 @@
+"""Cutting batches: which rows come next, and the condition that finds just these."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from stepwell.databases.database import Database
+from stepwell.jobs.definition import Drain, Groups, Keyset, Source
+
+Key = tuple[Any, ...]
+"""The values of a row's key columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Rows with keys behind `lower` up to and with `upper`; None is open."""
+
+    lower: Key | None
+    upper: Key | None
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Rows of just these keys, or of these values of a group's column."""
+
+    values: tuple[Key, ...]
+
+
+Scope = Range | Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """SQL for behind WHERE, with `?` for the parameters."""
+
+    text: str
+    parameters: tuple[Any, ...] = ()
+
+    def and_also(self, text: str) -> Condition:
+        return Condition(f"({self.text}) AND ({text})", self.parameters) if text else self
+
+
+def condition(source: Source, scope: Scope) -> Condition:
+    """The rows of a scope that still have to be migrated."""
+    if isinstance(scope, Keys):
+        found = _among(source.keys, scope.values)
+    else:
+        bounds = [
+            *([_behind(source.keys, scope.lower, ">", ">")] if scope.lower else []),
+            *([_behind(source.keys, scope.upper, "<", "<=")] if scope.upper else []),
+        ]
+        text = " AND ".join(f"({bound.text})" for bound in bounds) or "1 = 1"
+        found = Condition(text, tuple(value for bound in bounds for value in bound.parameters))
+    return found.and_also(source.where)
+
+
+def _behind(columns: Sequence[str], key: Key, strictly: str, finally_: str) -> Condition:
+    """`columns` compared with `key` in their order, written out: (a, b) > (?, ?) uses no index on MySQL."""
+    texts, values = [], []
+    for index, column in enumerate(columns):
+        operator = finally_ if index == len(columns) - 1 else strictly
+        equal = [f"{earlier} = ?" for earlier in columns[:index]]
+        texts.append(" AND ".join([*equal, f"{column} {operator} ?"]))
+        values.extend([*key[:index], key[index]])
+    return Condition(" OR ".join(f"({text})" if len(texts) > 1 else text for text in texts), tuple(values))
+
+
+def _among(columns: Sequence[str], keys: Sequence[Key]) -> Condition:
+    if len(columns) == 1:
+        return Condition(f"{columns[0]} IN ({', '.join('?' * len(keys))})", tuple(key[0] for key in keys))
+    one = f"({', '.join('?' * len(columns))})"
+    values = tuple(value for key in keys for value in key)
+    return Condition(f"({', '.join(columns)}) IN ({', '.join([one] * len(keys))})", values)
+
+
+def next_scope(database: Database, source: Source, behind: Key | None, size: int) -> tuple[Scope, Key] | None:
+    """The next scope of about `size` rows behind a key, and the key that the one after it begins behind.
+
+    None where nothing is left behind that key.
+    """
+    if isinstance(source, Groups):
+        return _next_groups(database, source, behind, size)
+    columns = ", ".join(source.keys)
+    left = condition(source, Range(behind, None))
+    if isinstance(source, Drain):
+        text = f"SELECT {columns} FROM {source.table} WHERE {left.text} ORDER BY {columns} LIMIT {size}"
+        keys = [tuple(row) for row in database.query(text, left.parameters)]
+        return (Keys(tuple(keys)), keys[-1]) if keys else None
+    backwards = ", ".join(f"{column} DESC" for column in source.keys)
+    rows = database.query(
+        f"""
+        SELECT {columns}
+        FROM (SELECT {columns} FROM {source.table} WHERE {left.text} ORDER BY {columns} LIMIT {size}) AS part
+        ORDER BY {backwards}
+        LIMIT 1
+        """,
+        left.parameters,
+    )
+    if not rows:
+        return None
+    upper = tuple(rows[0])
+    return Range(behind, upper), upper
+
+
+def _next_groups(database: Database, source: Groups, behind: Key | None, size: int) -> tuple[Scope, Key] | None:
+    """Values in their order until their rows together reach `size`; a value larger than that stands alone."""
+    left = condition(source, Range(behind, None))
+    rows = database.query(
+        f"""
+        SELECT {source.column}, count(*) AS row_count
+        FROM {source.table}
+        WHERE {left.text}
+        GROUP BY {source.column}
+        ORDER BY {source.column}
+        LIMIT {size}
+        """,
+        left.parameters,
+    )
+    chosen: list[Key] = []
+    total = 0
+    for value, count in rows:
+        if chosen and total + int(count) > size:
+            break
+        chosen.append((value,))
+        total += int(count)
+    return (Keys(tuple(chosen)), chosen[-1]) if chosen else None
+
+
+def keys_in(database: Database, source: Source, scope: Scope) -> list[Key]:
+    """The keys in a scope that are still to be migrated, in order: what a failing batch is split by."""
+    if isinstance(source, Groups) and isinstance(scope, Keys):
+        return list(scope.values)
+    columns, found = ", ".join(source.keys), condition(source, scope)
+    text = f"SELECT {columns} FROM {source.table} WHERE {found.text} ORDER BY {columns}"
+    return [tuple(row) for row in database.query(text, found.parameters)]
+
+
+def count_left(database: Database, source: Source, failed: Sequence[Key]) -> int:
+    """The rows that the source's own condition still finds, but for those that failed by themselves."""
+    text, parameters = (source.where or "1 = 1"), ()
+    if failed:
+        known = _among(source.keys, failed)
+        text, parameters = f"({text}) AND NOT ({known.text})", known.parameters
+    return int(database.query(f"SELECT count(*) FROM {source.table} WHERE {text}", parameters)[0][0])
+
+
+# --- scopes and keys as text, for the ledger ------------------------------------------------------------------
+
+
+def dump(scope: Scope) -> str:
+    """A scope as JSON."""
+    if isinstance(scope, Keys):
+        return json.dumps({"keys": [dump_key(key) for key in scope.values]})
+    bounds = (None if key is None else dump_key(key) for key in (scope.lower, scope.upper))
+    return json.dumps({"range": list(bounds)})
+
+
+def load(text: str) -> Scope:
+    """The scope that `dump` wrote."""
+    content = json.loads(text)
+    if "keys" in content:
+        return Keys(tuple(load_key(key) for key in content["keys"]))
+    lower, upper = content["range"]
+    return Range(lower and load_key(lower), upper and load_key(upper))
+
+
+def dump_key(key: Key) -> str:
+    """A key as JSON; what JSON has no type for is told by a name."""
+    return json.dumps([_plain(value) for value in key], ensure_ascii=False)
+
+
+def load_key(text: str) -> Key:
+    """The key that `dump_key` wrote."""
+    return tuple(_rich(value) for value in json.loads(text))
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case UUID():
+            return {"uuid": str(value)}
+        case Decimal():
+            return {"decimal": str(value)}
+        case datetime():
+            return {"datetime": value.isoformat()}
+        case date():
+            return {"date": value.isoformat()}
+        case bytes() | bytearray():
+            return {"bytes": base64.b64encode(value).decode()}
+        case _:
+            return value
+
+
+def _rich(value: Any) -> Any:
+    match value:
+        case {"uuid": str(text)}:
+            return UUID(text)
+        case {"decimal": str(text)}:
+            return Decimal(text)
+        case {"datetime": str(text)}:
+            return datetime.fromisoformat(text)
+        case {"date": str(text)}:
+            return date.fromisoformat(text)
+        case {"bytes": str(text)}:
+            return base64.b64decode(text)
+        case _:
+            return value

@@ -1,0 +1,232 @@
+"""Jobs as the ledger remembers them: state, lease, place, batches and failed rows.
+
+A worker that coordinates a job holds its lease: a holder's name, a time by the database's clock, and a token that grows
+with every change of hands. Everything that counts is written under the token. Who takes a lease over puts its own token
+on the batches that are under way; a worker that was stopped, and wakes up after that, finds a batch that is not
+its own any more, and its transaction is rolled back.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from stepwell.databases.database import Database
+from stepwell.errors import Fenced, LeaseHeld
+
+CLOCK = {
+    "postgres": "extract(epoch FROM clock_timestamp())",
+    "mysql": "unix_timestamp(sysdate(6))",
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
+}
+
+COLUMNS = (
+    "job, state, token, holder, lease_until, place, next_batch, quiet_passes, rows_done, rows_left, "
+    "limits, held_by, started, worked, finished"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """A job's row. Times are seconds since 1970 by the ledger's clock, 0 for never; `rows_left` is -1 when unknown."""
+
+    job: str
+    state: str
+    token: int
+    holder: str
+    lease_until: float
+    place: str
+    next_batch: int
+    quiet_passes: int
+    rows_done: int
+    rows_left: int
+    limits: str
+    held_by: str
+    started: float
+    worked: float
+    finished: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBatch:
+    """A batch that was begun and is not done."""
+
+    number: int
+    scope: str
+    tries: int
+
+
+class Ledger:
+    """The ledger's verbs for jobs, on one connection."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.now = CLOCK[database.engine]
+
+    # --- reading ----------------------------------------------------------------------------------------------
+
+    def read(self, job: str) -> JobState | None:
+        rows = self.database.query(f"SELECT {COLUMNS} FROM stepwell_job WHERE job = ?", (job,))
+        return _state(rows[0]) if rows else None
+
+    def read_all(self) -> dict[str, JobState]:
+        rows = self.database.query(f"SELECT {COLUMNS} FROM stepwell_job ORDER BY job")
+        return {str(row[0]): _state(row) for row in rows}
+
+    def clock(self) -> float:
+        """Seconds since 1970 by the database's clock."""
+        return float(self.database.query(f"SELECT {self.now}")[0][0])
+
+    def open_batches(self, job: str) -> list[OpenBatch]:
+        rows = self.database.query(
+            "SELECT number, scope, tries FROM stepwell_batch WHERE job = ? AND state = 'begun' ORDER BY number", (job,)
+        )
+        return [OpenBatch(int(number), str(scope), int(tries)) for number, scope, tries in rows]
+
+    def failures(self, job: str) -> list[tuple[str, str, int]]:
+        """The rows that failed by themselves: key, error, tries."""
+        rows = self.database.query(
+            "SELECT row_key, error, tries FROM stepwell_failure WHERE job = ? ORDER BY row_key", (job,)
+        )
+        return [(str(key), str(error), int(tries)) for key, error, tries in rows]
+
+    # --- the lease --------------------------------------------------------------------------------------------
+
+    def register(self, jobs: Iterable[str]) -> None:
+        """Give a row to every job that has none."""
+        known = set(self.read_all())
+        for job in jobs:
+            if job not in known:
+                # Another worker may do the same at this moment; that one row is there is all that counts.
+                self.database.query(
+                    """
+                    INSERT INTO stepwell_job (job)
+                    SELECT ? FROM (SELECT 1 AS one) AS nothing
+                    WHERE NOT EXISTS (SELECT 1 FROM stepwell_job WHERE job = ?)
+                    """,
+                    (job, job),
+                )
+
+    def acquire(self, job: str, lease: float) -> JobState:
+        """Take the lease for `lease` seconds, with a new token. Raises LeaseHeld."""
+        holder = f"process {os.getpid()} on {socket.gethostname()} {uuid.uuid4().hex[:8]}"
+        with self.database.transaction():
+            self.database.query(
+                f"""
+                UPDATE stepwell_job
+                SET token = token + 1, holder = ?, lease_until = {self.now} + ?
+                WHERE job = ? AND (holder = '' OR lease_until < {self.now})
+                """,
+                (holder, lease, job),
+            )
+            state = self.read(job)
+            assert state is not None, f"job {job} is not registered"
+            if state.holder == holder:
+                self.database.query(
+                    "UPDATE stepwell_batch SET token = ? WHERE job = ? AND state = 'begun'", (state.token, job)
+                )
+        if state.holder != holder:
+            raise LeaseHeld(f"job/{job}", state.holder)
+        return state
+
+    def renew(self, job: str, token: int, lease: float) -> JobState:
+        """Keep the lease for another `lease` seconds; returns what others may have changed. Raises Fenced."""
+        self.database.query(
+            f"UPDATE stepwell_job SET lease_until = {self.now} + ? WHERE job = ? AND token = ?", (lease, job, token)
+        )
+        state = self.read(job)
+        if state is None or state.token != token:
+            raise Fenced(f"job/{job}")
+        return state
+
+    def release(self, job: str, token: int) -> None:
+        self.database.query(
+            "UPDATE stepwell_job SET holder = '', lease_until = 0 WHERE job = ? AND token = ?", (job, token)
+        )
+
+    def update(self, job: str, token: int | None, **values: object) -> None:
+        """Set columns of a job's row: under a token as its holder, without one as a person does."""
+        assignments = ", ".join(f"{column} = ?" for column in values)
+        fence = "" if token is None else " AND token = ?"
+        parameters = (*values.values(), job, *(() if token is None else (token,)))
+        self.database.query(f"UPDATE stepwell_job SET {assignments} WHERE job = ?{fence}", parameters)
+
+    # --- batches ----------------------------------------------------------------------------------------------
+
+    def begin(self, job: str, token: int, number: int, scopes: Sequence[str], place: str, replaces: int = 0) -> None:
+        """Record batches as begun, from `number` on, in place of the one that they split. Raises Fenced."""
+        with self.database.transaction():
+            self.database.query(
+                "UPDATE stepwell_job SET next_batch = ?, place = ? WHERE job = ? AND token = ?",
+                (number + len(scopes), place, job, token),
+            )
+            state = self.read(job)
+            if state is None or state.token != token:
+                raise Fenced(f"job/{job}")
+            if replaces:
+                self.database.query("DELETE FROM stepwell_batch WHERE job = ? AND number = ?", (job, replaces))
+            for offset, scope in enumerate(scopes):
+                self.database.query(
+                    "INSERT INTO stepwell_batch (job, number, token, state, scope) VALUES (?, ?, ?, 'begun', ?)",
+                    (job, number + offset, token, scope),
+                )
+
+    def finish(self, job: str, token: int, number: int, rows: int, seconds: float) -> None:
+        """Record a batch as done, in the caller's transaction. Raises Fenced where it is not ours any more."""
+        self.database.query(
+            """
+            UPDATE stepwell_batch SET state = 'done', row_count = ?, seconds = ?
+            WHERE job = ? AND number = ? AND token = ? AND state = 'begun'
+            """,
+            (rows, seconds, job, number, token),
+        )
+        found = self.database.query(
+            "SELECT token, state FROM stepwell_batch WHERE job = ? AND number = ?", (job, number)
+        )
+        if not found or (int(found[0][0]), str(found[0][1])) != (token, "done"):
+            raise Fenced(f"job/{job}")
+
+    def fail_row(self, job: str, token: int, number: int, key: str, error: str) -> None:
+        """Record the one row of a batch as failed by itself, and the batch as done. Raises Fenced."""
+        with self.database.transaction():
+            self.finish(job, token, number, 0, 0.0)
+            self.database.query("DELETE FROM stepwell_failure WHERE job = ? AND row_key = ?", (job, key))
+            self.database.query(
+                f"INSERT INTO stepwell_failure (job, row_key, error, at) VALUES (?, ?, ?, {self.now})",
+                (job, key, error[:4000]),
+            )
+
+    def count_try(self, job: str, number: int) -> None:
+        self.database.query("UPDATE stepwell_batch SET tries = tries + 1 WHERE job = ? AND number = ?", (job, number))
+
+    def forget_failures(self, job: str) -> None:
+        """Let the failed rows be tried again."""
+        self.database.query("DELETE FROM stepwell_failure WHERE job = ?", (job,))
+
+    def forget_done(self, job: str) -> None:
+        """Drop the batches that are done; their rows are counted in the job's own row."""
+        self.database.query("DELETE FROM stepwell_batch WHERE job = ? AND state = 'done'", (job,))
+
+
+def _state(row: Sequence[object]) -> JobState:
+    job, state, token, holder, until, place, number, quiet, done, left, limits, held_by, started, worked, finished = row
+    return JobState(
+        str(job),
+        str(state),
+        int(str(token)),
+        str(holder),
+        float(str(until)),
+        str(place),
+        int(str(number)),
+        int(str(quiet)),
+        int(str(done)),
+        int(str(left)),
+        str(limits),
+        str(held_by),
+        float(str(started)),
+        float(str(worked)),
+        float(str(finished)),
+    )
