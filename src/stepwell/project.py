@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stepwell import config as configuration
 from stepwell import graph
@@ -15,13 +16,17 @@ from stepwell.databases import open_database
 from stepwell.databases import url as urls
 from stepwell.databases.database import Database
 from stepwell.errors import BadProject, BadRequest, did_you_mean
-from stepwell.schema import answers, events, history, outlook, upgrade
-from stepwell.schema.outlook import Outlook, State
-from stepwell.schema.log import logged
+from stepwell.schema import history, upgrade
 from stepwell.schema.plan import Target
 from stepwell.schema.upgrade import Options, Result
 from stepwell.scripts.folder import load as load_scripts
 from stepwell.scripts.script import Script
+
+if TYPE_CHECKING:
+    from stepwell.schema import events
+    from stepwell.schema.outlook import Outlook, State
+
+# What only some verbs need is imported by them: `up` with nothing to do must start fast.
 
 
 def _silent(event: events.Event) -> None:
@@ -75,20 +80,24 @@ class Project:
     def up(self, options: Options | None = None, tell: events.Listener = _silent) -> Result:
         """Apply every script that is ready, in the order of the graph."""
         with self.targets() as targets:
-            return upgrade.up(targets, self._options(options), logged(tell))
+            return upgrade.up(targets, self._options(options), tell)
 
     def down(self, options: Options, tell: events.Listener = _silent) -> Result:
         """Undo the last `count` scripts of `options.database`, or all after `options.to`."""
         with self.targets() as targets:
-            return upgrade.down(targets, self._options(options), logged(tell))
+            return upgrade.down(targets, self._options(options), tell)
 
     def outlook(self, options: Options | None = None) -> Outlook:
         """What `up` would do now, script by script. Changes nothing."""
+        from stepwell.schema import outlook
+
         with self.targets() as targets:
             return outlook.outlook(targets, self._options(options))
 
     def status(self, options: Options | None = None) -> list[State]:
         """Every script and its state. Changes nothing."""
+        from stepwell.schema import outlook
+
         with self.targets() as targets:
             return outlook.status(targets, self._options(options))
 
@@ -106,6 +115,8 @@ class Project:
 
     def resolve(self, reference: str, position: int, done: bool, tell: events.Listener = _silent) -> str:
         """Record that a statement in doubt is done, or that nothing of it remains. Returns the full reference."""
+        from stepwell.schema import answers
+
         script = self.script(reference)
         with self.targets() as targets:
             options = self._options(None)
@@ -117,6 +128,8 @@ class Project:
 
         Without a reference only the tracking tables are made. Returns the references recorded.
         """
+        from stepwell.schema import answers
+
         version = self.script(reference).version if reference else None
         options = self._options(options)
         with self.targets() as targets:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stepwell.databases.database import Activity
 from stepwell.errors import StepwellError
-from stepwell.schema import events
+
+if TYPE_CHECKING:
+    from stepwell.schema import events
 
 QUIET = 10.0
 """Seconds between two progress lines where the output is no terminal."""
@@ -59,6 +60,8 @@ class Output:
 
     def tell(self, event: events.Event) -> None:
         """Print an event of a run, if it is one that a person wants to see."""
+        from stepwell.schema import events  # a run with nothing to do has none
+
         match event:
             case events.Waiting(database, holder):
                 self.note(f"waiting for the migration lock of {database}, held by {holder}")
@@ -86,6 +89,8 @@ class Output:
         if self.as_json:
             return
         if self._terminal:
+            import shutil
+
             width = shutil.get_terminal_size().columns - 1
             self._live = text[:width]
             print(f"\r\x1b[K{self._live}", end="", flush=True)

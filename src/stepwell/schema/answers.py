@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from stepwell.errors import BadRequest
 from stepwell.schema import events
 from stepwell.schema.plan import Target
-from stepwell.schema.upgrade import Options, locked
+from stepwell.schema.running import locked
+from stepwell.schema.upgrade import Options
 
 
 def resolve(

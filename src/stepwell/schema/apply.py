@@ -27,7 +27,8 @@ from stepwell.errors import (
     StepwellError,
 )
 from stepwell.schema import events
-from stepwell.schema.history import Attempt, History, Journal
+from stepwell.schema.history import Attempt, History
+from stepwell.schema.journal import Journal
 from stepwell.schema.settle import settle
 from stepwell.schema.watch import Watcher
 from stepwell.scripts.script import Script, Statement

@@ -2,20 +2,15 @@
 
 `schema_migrations` has a row for every version that is applied. The journal is only ever added to: for statements
 that can't commit together with the record of them it says begun and done; it also keeps failures, settlements and
-what a person accepted. Both are written by plain INSERTs, so that every engine can do it, ClickHouse too.
+what a person accepted. Here both are read; `journal.py` writes them.
 """
 
 from __future__ import annotations
 
-import getpass
 import json
-import socket
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 
-from stepwell import __version__
 from stepwell.databases.database import Database, Evidence
 from stepwell.errors import ForeignHistory, NewerHistory, Refused
 
@@ -33,17 +28,6 @@ WHERE event = 'accepted'
    OR version NOT IN (SELECT version FROM schema_migrations)
 ORDER BY seq
 """
-LAST = "SELECT coalesce(max(seq), 0) FROM schema_migrations_journal"
-WRITE = """
-INSERT INTO {home}.schema_migrations_journal
-  (seq, run, who, version, direction, position, event, checksum, tag, evidence, note)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-RECORD = """
-INSERT INTO {home}.schema_migrations (version, checksum, applied_by, duration, statements, tool)
-VALUES (?, ?, ?, ?, ?, ?)
-"""
-FORGET = "DELETE FROM {home}.schema_migrations WHERE version = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,56 +145,3 @@ def _entry(row: Iterable[object]) -> Entry:
         str(who),
         str(at),
     )
-
-
-@cache
-def whoami() -> str:
-    """user@host of this process, as the history names it."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user id often has no name
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
-
-
-class Journal:
-    """Writes one database's history. Only for the holder of its lock: it numbers the entries by itself."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.run = str(uuid.uuid4())
-        for statement in database.tracking_tables():
-            database.query(statement)
-        home = database.home()
-        self._write, self._record, self._forget = (text.format(home=home) for text in (WRITE, RECORD, FORGET))
-        self.seq = int(database.query(LAST)[0][0])
-
-    def write(
-        self,
-        event: str,
-        version: str,
-        direction: str = "",
-        position: int = 0,
-        *,
-        checksum: str = "",
-        tag: str = "",
-        evidence: Evidence | None = None,
-        note: str = "",
-    ) -> None:
-        """Add one entry. Where `seq` is a primary key, a second runner would collide with it and stop."""
-        self.seq += 1
-        seen = json.dumps(evidence) if evidence else ""
-        self.database.query(
-            self._write,
-            (self.seq, self.run, whoami(), version, direction, position, event, checksum, tag, seen, note),
-        )
-
-    def record(self, version: str, checksum: str, seconds: float = 0.0, statements: int = 0) -> None:
-        """Say that a version is applied."""
-        self.database.query(
-            self._record, (version, checksum, whoami(), round(seconds, 3), statements, f"stepwell {__version__}")
-        )
-
-    def forget(self, version: str) -> None:
-        """Say that a version is applied no more."""
-        self.database.query(self._forget, (version,))

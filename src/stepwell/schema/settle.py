@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 
 from stepwell.databases.database import Activity, Command, Database, Finding, Outcome
-from stepwell.schema.history import Entry, Journal
+from stepwell.schema.history import Entry
+from stepwell.schema.journal import Journal
 
 POLL = 0.25
 """Seconds between two looks at a statement that is at work on the server."""

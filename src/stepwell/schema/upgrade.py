@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from stepwell.databases.database import Database
 from stepwell.errors import BadRequest, StillRequired
 from stepwell.graph import Step, requirements
-from stepwell.schema import events, history
-from stepwell.schema.apply import Runner, apply
-from stepwell.schema.history import Journal
-from stepwell.schema.plan import Difference, Target, make_plan, refuse_differences
-from stepwell.schema.python_script import apply_python
-from stepwell.schema.watch import Watcher
+from stepwell.schema import history
+from stepwell.schema.plan import Target, make_plan, refuse_differences
 from stepwell.scripts.script import Script
+
+if TYPE_CHECKING:
+    from stepwell.schema import events
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,41 +43,31 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener) -> Re
     refuse_differences(plan, options.accept)
     if plan.nothing_to_do:
         return Result([], plan.skipped, plan.waiting)
+    from stepwell.schema.running import accept, locked, run  # not for a run with nothing to do
+
     with locked(targets, options, tell) as (targets, runner_of):
         plan = make_plan(targets, only=options.database, to=options.to, count=options.count)
-        _accept(refuse_differences(plan, options.accept), runner_of, tell)
+        accept(refuse_differences(plan, options.accept), runner_of)
         for script in plan.half_undone:
-            _apply(runner_of(script.database), script, "down")
+            run(runner_of(script.database), script, "down")
         if plan.half_undone:
             targets = [replace(target, history=history.read(target.database)) for target in targets]
             plan = make_plan(targets, only=options.database, to=options.to, count=options.count)
         for script in plan.ready:
-            _apply(runner_of(script.database), script, "up")
+            run(runner_of(script.database), script, "up")
     return Result([script.reference for script in plan.ready], plan.skipped, plan.waiting)
 
 
 def down(targets: Sequence[Target], options: Options, tell: events.Listener) -> Result:
     """Undo the last `count` scripts of a database, or all after `to`, newest first."""
+    from stepwell.schema.running import locked, run
+
     to_undo(targets, options)
     with locked(targets, options, tell) as (targets, runner_of):
         scripts = to_undo(targets, options)
         for script in scripts:
-            _apply(runner_of(script.database), script, "down")
+            run(runner_of(script.database), script, "down")
     return Result([script.reference for script in scripts])
-
-
-def _apply(runner: Runner, script: Script, direction: str) -> None:
-    (apply_python if script.is_python else apply)(runner, script, direction)
-
-
-def _accept(
-    differences: Sequence[Difference], runner_of: Callable[[str], Runner], tell: events.Listener
-) -> None:
-    for difference in differences:
-        name, version = difference.reference.split("/", 1)
-        note = f"{difference.kind}: {difference.what}"
-        runner_of(name).journal.write("accepted", version, checksum=difference.checksum, note=note)
-        tell(events.Accepted(difference.reference, difference.what))
 
 
 def to_undo(targets: Sequence[Target], options: Options) -> list[Script]:
@@ -118,53 +106,3 @@ def to_undo(targets: Sequence[Target], options: Options) -> list[Script]:
         if by:
             raise StillRequired(script.reference, by)
     return chosen
-
-
-@contextmanager
-def locked(
-    targets: Sequence[Target], options: Options, tell: events.Listener
-) -> Iterator[tuple[list[Target], Callable[[str], Runner]]]:
-    """Hold the locks for the block; give the targets as they are now, and a runner for each database.
-
-    A lock lives on the connection that does the work, so neither outlives the other. ClickHouse has none: there the
-    relational databases' locks speak for it, and a project without any uses ClickHouse's own substitute.
-    """
-    holders = [t.database for t in targets if t.database.session_lock] or [targets[0].database]
-    # The same order for everybody, so that two runners never hold one lock each and wait for the other's.
-    holders.sort(key=lambda database: database.name)
-    with ExitStack() as stack:
-        for database in holders:
-            name = database.name
-
-            def waiting(holder: str, name: str = name) -> None:
-                tell(events.Waiting(name, holder))
-
-            stack.enter_context(database.lock(options.lock_wait, waiting))
-        fresh = [replace(target, history=history.read(target.database)) for target in targets]
-        runners: dict[str, Runner] = {}
-
-        def runner_of(name: str) -> Runner:
-            if name not in runners:
-                target = next(target for target in fresh if target.database.name == name)
-                database = target.database
-                runners[name] = Runner(
-                    database,
-                    Journal(database),
-                    target.history,
-                    options.variables,
-                    tell,
-                    stack.enter_context(Watcher(database)),
-                    lambda: _assert_locked(database, holders),
-                )
-            return runners[name]
-
-        yield fresh, runner_of
-
-
-def _assert_locked(database: Database, holders: Sequence[Database]) -> None:
-    """Its own lock is on the connection that would send the statement; only a foreign one must be asked."""
-    if database not in holders:
-        for holder in holders:
-            holder.assert_locked()
-    elif not database.session_lock:
-        database.assert_locked()

@@ -1,0 +1,87 @@
+"""Work under the locks: a runner for each database, and one script after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from stepwell.databases.database import Database
+from stepwell.schema import events, history
+from stepwell.schema.apply import Runner, apply
+from stepwell.schema.journal import Journal
+from stepwell.schema.log import logged
+from stepwell.schema.plan import Difference, Target
+from stepwell.schema.python_script import apply_python
+from stepwell.schema.watch import Watcher
+from stepwell.scripts.script import Script
+
+if TYPE_CHECKING:
+    from stepwell.schema.upgrade import Options
+
+
+@contextmanager
+def locked(
+    targets: Sequence[Target], options: Options, tell: events.Listener
+) -> Iterator[tuple[list[Target], Callable[[str], Runner]]]:
+    """Hold the locks for the block; give the targets as they are now, and a runner for each database.
+
+    A lock lives on the connection that does the work, so neither outlives the other. ClickHouse has none: there the
+    relational databases' locks speak for it, and a project without any uses ClickHouse's own substitute.
+    """
+    tell = logged(tell)
+    holders = [t.database for t in targets if t.database.session_lock] or [targets[0].database]
+    # The same order for everybody, so that two runners never hold one lock each and wait for the other's.
+    holders.sort(key=lambda database: database.name)
+    with ExitStack() as stack:
+        for database in holders:
+            name = database.name
+
+            def waiting(holder: str, name: str = name) -> None:
+                tell(events.Waiting(name, holder))
+
+            stack.enter_context(database.lock(options.lock_wait, waiting))
+        fresh = [replace(target, history=history.read(target.database)) for target in targets]
+        runners: dict[str, Runner] = {}
+
+        def runner_of(name: str) -> Runner:
+            if name not in runners:
+                target = next(target for target in fresh if target.database.name == name)
+                database = target.database
+                runners[name] = Runner(
+                    database,
+                    Journal(database),
+                    target.history,
+                    options.variables,
+                    tell,
+                    stack.enter_context(Watcher(database)),
+                    lambda: _assert_locked(database, holders),
+                )
+            return runners[name]
+
+        yield fresh, runner_of
+
+
+def _assert_locked(database: Database, holders: Sequence[Database]) -> None:
+    """Its own lock is on the connection that would send the statement; only a foreign one must be asked."""
+    if database not in holders:
+        for holder in holders:
+            holder.assert_locked()
+    elif not database.session_lock:
+        database.assert_locked()
+
+
+def run(runner: Runner, script: Script, direction: str) -> None:
+    """Bring one script, SQL or Python, to its end."""
+    (apply_python if script.is_python else apply)(runner, script, direction)
+
+
+def accept(differences: Sequence[Difference], runner_of: Callable[[str], Runner]) -> None:
+    """Record that a person accepts these differences."""
+    for difference in differences:
+        name, version = difference.reference.split("/", 1)
+        note = f"{difference.kind}: {difference.what}"
+        runner = runner_of(name)
+        runner.journal.write("accepted", version, checksum=difference.checksum, note=note)
+        runner.tell(events.Accepted(difference.reference, difference.what))
