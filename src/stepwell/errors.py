@@ -480,6 +480,18 @@ class Fenced(StepwellError):
         )
 
 
+class JobStalled(StepwellError):
+    """A job met the same trouble too often to go on by itself."""
+
+    def __init__(self, reference: str, times: int, error: str) -> None:
+        super().__init__(
+            f"{reference} stalled: it met trouble {times} times",
+            said=error,
+            now="all batches but this one are done or not begun; nothing is lost",
+            do="Mend the cause; the next run goes on from here.",
+        )
+
+
 def shorten(text: str, width: int = 68) -> str:
     """A statement on one line of at most `width` characters."""
     line = " ".join(text.split())

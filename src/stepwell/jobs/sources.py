@@ -20,10 +20,11 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Rows with keys behind `lower` up to and with `upper`; None is open."""
+    """Rows with keys behind `lower` up to and with `upper`, None being open, but not those `without`."""
 
     lower: Key | None
     upper: Key | None
+    without: tuple[Key, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,9 @@ def condition(source: Source, scope: Scope) -> Condition:
             *([_behind(source.keys, scope.lower, ">", ">")] if scope.lower else []),
             *([_behind(source.keys, scope.upper, "<", "<=")] if scope.upper else []),
         ]
+        if scope.without:
+            known = _among(source.keys, scope.without)
+            bounds.append(Condition(f"NOT ({known.text})", known.parameters))
         text = " AND ".join(f"({bound.text})" for bound in bounds) or "1 = 1"
         found = Condition(text, tuple(value for bound in bounds for value in bound.parameters))
     return found.and_also(source.where)
@@ -80,15 +84,17 @@ def _among(columns: Sequence[str], keys: Sequence[Key]) -> Condition:
     return Condition(f"({', '.join(columns)}) IN ({', '.join([one] * len(keys))})", values)
 
 
-def next_scope(database: Database, source: Source, behind: Key | None, size: int) -> tuple[Scope, Key] | None:
+def next_scope(
+    database: Database, source: Source, behind: Key | None, size: int, failed: tuple[Key, ...] = ()
+) -> tuple[Scope, Key] | None:
     """The next scope of about `size` rows behind a key, and the key that the one after it begins behind.
 
-    None where nothing is left behind that key.
+    Rows that `failed` by themselves are left out. None where nothing is left behind that key.
     """
     if isinstance(source, Groups):
-        return _next_groups(database, source, behind, size)
+        return _next_groups(database, source, behind, size, failed)
     columns = ", ".join(source.keys)
-    left = condition(source, Range(behind, None))
+    left = condition(source, Range(behind, None, failed))
     if isinstance(source, Drain):
         text = f"SELECT {columns} FROM {source.table} WHERE {left.text} ORDER BY {columns} LIMIT {size}"
         keys = [tuple(row) for row in database.query(text, left.parameters)]
@@ -106,12 +112,14 @@ def next_scope(database: Database, source: Source, behind: Key | None, size: int
     if not rows:
         return None
     upper = tuple(rows[0])
-    return Range(behind, upper), upper
+    return Range(behind, upper, failed), upper
 
 
-def _next_groups(database: Database, source: Groups, behind: Key | None, size: int) -> tuple[Scope, Key] | None:
+def _next_groups(
+    database: Database, source: Groups, behind: Key | None, size: int, failed: tuple[Key, ...]
+) -> tuple[Scope, Key] | None:
     """Values in their order until their rows together reach `size`; a value larger than that stands alone."""
-    left = condition(source, Range(behind, None))
+    left = condition(source, Range(behind, None, failed))
     rows = database.query(
         f"""
         SELECT {source.column}, count(*) AS row_count
@@ -142,6 +150,15 @@ def keys_in(database: Database, source: Source, scope: Scope) -> list[Key]:
     return [tuple(row) for row in database.query(text, found.parameters)]
 
 
+def halves(scope: Scope, keys: Sequence[Key]) -> list[Scope]:
+    """A scope cut in two between the keys that it holds."""
+    middle = len(keys) // 2
+    if isinstance(scope, Keys):
+        return [Keys(tuple(keys[:middle])), Keys(tuple(keys[middle:]))]
+    edge = keys[middle - 1]
+    return [Range(scope.lower, edge, scope.without), Range(edge, scope.upper, scope.without)]
+
+
 def count_left(database: Database, source: Source, failed: Sequence[Key]) -> int:
     """The rows that the source's own condition still finds, but for those that failed by themselves."""
     text, parameters = (source.where or "1 = 1"), ()
@@ -158,8 +175,8 @@ def dump(scope: Scope) -> str:
     """A scope as JSON."""
     if isinstance(scope, Keys):
         return json.dumps({"keys": [dump_key(key) for key in scope.values]})
-    bounds = (None if key is None else dump_key(key) for key in (scope.lower, scope.upper))
-    return json.dumps({"range": list(bounds)})
+    bounds = [None if key is None else dump_key(key) for key in (scope.lower, scope.upper)]
+    return json.dumps({"range": bounds, "without": [dump_key(key) for key in scope.without]})
 
 
 def load(text: str) -> Scope:
@@ -168,7 +185,8 @@ def load(text: str) -> Scope:
     if "keys" in content:
         return Keys(tuple(load_key(key) for key in content["keys"]))
     lower, upper = content["range"]
-    return Range(lower and load_key(lower), upper and load_key(upper))
+    without = tuple(load_key(key) for key in content["without"])
+    return Range(lower and load_key(lower), upper and load_key(upper), without)
 
 
 def dump_key(key: Key) -> str:

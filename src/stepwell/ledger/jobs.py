@@ -12,10 +12,11 @@ import os
 import socket
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from stepwell.databases.database import Database
-from stepwell.errors import Fenced, LeaseHeld
+from stepwell.errors import Fenced, LeaseHeld, Refused
 
 CLOCK = {
     "postgres": "extract(epoch FROM clock_timestamp())",
@@ -100,15 +101,8 @@ class Ledger:
         known = set(self.read_all())
         for job in jobs:
             if job not in known:
-                # Another worker may do the same at this moment; that one row is there is all that counts.
-                self.database.query(
-                    """
-                    INSERT INTO stepwell_job (job)
-                    SELECT ? FROM (SELECT 1 AS one) AS nothing
-                    WHERE NOT EXISTS (SELECT 1 FROM stepwell_job WHERE job = ?)
-                    """,
-                    (job, job),
-                )
+                with suppress(Refused):  # another worker was quicker
+                    self.database.query("INSERT INTO stepwell_job (job) VALUES (?)", (job,))
 
     def acquire(self, job: str, lease: float) -> JobState:
         """Take the lease for `lease` seconds, with a new token. Raises LeaseHeld."""
@@ -206,9 +200,28 @@ class Ledger:
         """Let the failed rows be tried again."""
         self.database.query("DELETE FROM stepwell_failure WHERE job = ?", (job,))
 
-    def forget_done(self, job: str) -> None:
-        """Drop the batches that are done; their rows are counted in the job's own row."""
-        self.database.query("DELETE FROM stepwell_batch WHERE job = ? AND state = 'done'", (job,))
+    def count_done(self, job: str) -> int:
+        """The rows of the batches that are done and not folded into the job's own row yet."""
+        found = self.database.query(
+            "SELECT coalesce(sum(row_count), 0) FROM stepwell_batch WHERE job = ? AND state = 'done'", (job,)
+        )
+        return int(found[0][0])
+
+    def end_pass(self, job: str, token: int, place: str, rows_left: int, quiet_passes: int) -> None:
+        """Fold the batches that are done into the job's row, and note where the pass ended. Raises Fenced."""
+        with self.database.transaction():
+            self.database.query(
+                f"""
+                UPDATE stepwell_job
+                SET rows_done = rows_done + ?, place = ?, rows_left = ?, quiet_passes = ?, worked = {self.now}
+                WHERE job = ? AND token = ?
+                """,
+                (self.count_done(job), place, rows_left, quiet_passes, job, token),
+            )
+            state = self.read(job)
+            if state is None or state.token != token:
+                raise Fenced(f"job/{job}")
+            self.database.query("DELETE FROM stepwell_batch WHERE job = ? AND state = 'done'", (job,))
 
 
 def _state(row: Sequence[object]) -> JobState:

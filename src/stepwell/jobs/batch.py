@@ -1,0 +1,114 @@
+"""A batch as a job's `migrate` sees it: its rows, the databases, and one transaction around all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+from stepwell.databases.database import Command, Conduct, Database
+from stepwell.databases.lexing import Kind, tokens
+from stepwell.errors import StepwellError
+from stepwell.jobs.definition import Definition
+from stepwell.jobs.sources import Key, Scope, condition, keys_in
+
+MARK = "${batch}"
+"""What stands in a statement for the condition that finds the batch's rows."""
+
+PROBE = Command(text="INSERT INTO t VALUES (1)")
+
+
+class Connections:
+    """The databases that one worker uses, each connected when it is used first."""
+
+    def __init__(self, open_database: Callable[[str], Database]) -> None:
+        self._open = open_database
+        self._connected: dict[str, Database] = {}
+
+    def get(self, name: str) -> Database:
+        if name not in self._connected:
+            database = self._open(name)
+            database.connect()
+            self._connected[name] = database
+        return self._connected[name]
+
+    def close(self) -> None:
+        for database in self._connected.values():
+            database.close()
+        self._connected.clear()
+
+
+class Batch:
+    """The rows that `migrate` is to migrate. All that it writes to relational databases commits at its end.
+
+    Where the ledger's database is written, the batch's progress commits with it. Other databases commit just before, so
+    what is written there must be safe to repeat.
+    """
+
+    def __init__(self, definition: Definition, scope: Scope, connections: Connections) -> None:
+        self._definition, self._scope, self._connections = definition, scope, connections
+        self._transactions: dict[str, ExitStack] = {}
+        found = condition(definition.source, scope)
+        self.condition, self.parameters = found.text, found.parameters
+        self.table = definition.source.table
+
+    @property
+    def database(self) -> Database:
+        """The database that the rows are in."""
+        return self.on(self._definition.source.database)
+
+    def on(self, name: str) -> Database:
+        """A database of the project, in the batch's transaction where it has transactions."""
+        database = self._connections.get(name)
+        if name not in self._transactions and database.conduct(PROBE) is Conduct.TRANSACTIONAL:
+            stack = ExitStack()
+            stack.enter_context(database.transaction())
+            self._transactions[name] = stack
+        return database
+
+    def rows(self, columns: str) -> list[tuple[Any, ...]]:
+        """These columns of the batch's rows, in the order of the key."""
+        order = ", ".join(self._definition.source.keys)
+        text = f"SELECT {columns} FROM {self.table} WHERE {self.condition} ORDER BY {order}"
+        return self.database.query(text, self.parameters)
+
+    def keys(self) -> list[Key]:
+        """The keys of the batch's rows, in order."""
+        return keys_in(self.database, self._definition.source, self._scope)
+
+    def execute(self, text: str, parameters: Sequence[Any] = (), on: str = "") -> None:
+        """Run a statement; `${batch}` in it is the condition that finds the batch's rows, `?` a parameter."""
+        database = self.on(on or self._definition.source.database)
+        text, values = with_condition(text, tuple(parameters), self.condition, self.parameters, database.engine)
+        database.run(Command(text=text, parameters=values))
+
+    @contextmanager
+    def transactions(self, ledger: str) -> Iterator[None]:
+        """Commit at the end of the block, the ledger's database last; roll all back when it raises."""
+        try:
+            yield
+        except BaseException as error:
+            for stack in self._transactions.values():
+                with suppress(StepwellError):  # a connection that is gone has rolled back already
+                    stack.__exit__(type(error), error, error.__traceback__)
+            raise
+        for name in sorted(self._transactions, key=lambda name: name == ledger):
+            self._transactions[name].close()
+
+
+def with_condition(
+    text: str, parameters: tuple[Any, ...], found: str, values: tuple[Any, ...], engine: str
+) -> tuple[str, tuple[Any, ...]]:
+    """A statement with its marks replaced, and the parameters of both in the order of their places."""
+    head, *rest = text.split(MARK)
+    result, ordered, left = head, list(parameters[: _places(head, engine)]), parameters[_places(head, engine) :]
+    for part in rest:
+        count = _places(part, engine)
+        result += f"({found}){part}"
+        ordered += [*values, *left[:count]]
+        left = left[count:]
+    return result, tuple(ordered)
+
+
+def _places(text: str, engine: str) -> int:
+    return sum(token.kind is Kind.MARK and token.text == "?" for token in tokens(text, engine))

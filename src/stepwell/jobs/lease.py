@@ -1,0 +1,76 @@
+"""Keeping a job's lease alive while its batches run, and hearing what others say of the job."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from stepwell.databases.database import Database
+from stepwell.errors import Fenced, StepwellError
+from stepwell.ledger.jobs import JobState, Ledger
+
+LEASE = 30.0
+"""Seconds after which a worker that says nothing is taken for dead."""
+
+BEAT = 1.0
+"""Seconds between two renewals; also how soon pause, cancel and new limits are heard."""
+
+
+class Lease:
+    """A job's lease, renewed by a thread of its own on a connection of its own while entered as a context.
+
+    `lost` is set when another worker has taken the job over, or when the ledger could not be reached for a lease's time.
+    """
+
+    def __init__(self, open_ledger: Callable[[], Database], job: str) -> None:
+        self._open, self._job = open_ledger, job
+        self.lost = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"lease {job}", daemon=True)
+        self.state: JobState
+
+    def __enter__(self) -> Lease:
+        self._database = self._open()
+        self._database.connect()
+        try:
+            self.state = Ledger(self._database).acquire(self._job, LEASE)
+        except BaseException:
+            self._database.close()
+            raise
+        self.token = self.state.token
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ended.set()
+        self._thread.join()
+        try:
+            Ledger(self._database).release(self._job, self.token)
+        except StepwellError:
+            pass  # the lease ends by itself
+        finally:
+            self._database.close()
+
+    def _beat(self) -> None:
+        missed = 0.0
+        while not self._ended.wait(BEAT):
+            try:
+                self.state = Ledger(self._database).renew(self._job, self.token, LEASE)
+                missed = 0.0
+            except Fenced:
+                self.lost.set()
+                return
+            except StepwellError:
+                missed += BEAT
+                if missed >= LEASE:
+                    self.lost.set()
+                    return
+                self._reconnect()
+
+    def _reconnect(self) -> None:
+        try:
+            self._database.close()
+            self._database.connect()
+        except StepwellError:
+            pass  # the next beat tries again

@@ -1,0 +1,309 @@
+"""Coordinating a job: batches are cut, recorded as begun, given to workers, and counted when they are done.
+
+To be read from top to bottom: a run is passes until one finds nothing several times in a row; a pass is batches from
+the first key to the last; a batch ends in one of four ways. All that must survive a kill is in the ledger before
+it is acted on, and a batch's own effect and its record commit together.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from stepwell.databases.database import Database
+from stepwell.errors import Fenced, JobStalled
+from stepwell.jobs import sources
+from stepwell.jobs.batch import Connections
+from stepwell.jobs.definition import Definition, Drain, Groups
+from stepwell.jobs.lease import Lease
+from stepwell.jobs.size import BatchSize
+from stepwell.jobs.work import Report, Task, Verdict, do
+from stepwell.ledger.jobs import Ledger
+
+RETRY = 0.2
+"""Seconds before a batch that met passing trouble is tried again; doubled each time."""
+
+LONGEST_RETRY = 30.0
+
+QUIET_PAUSE = 0.2
+"""Seconds between two passes that found nothing, in a run that is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where jobs run: how to open the project's databases, which one is the ledger, and the environment's flags."""
+
+    open: Callable[[str], Database]
+    ledger: str
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is. `rows_left` was counted by its own condition when the pass began; -1: not counted."""
+
+    job: str
+    rows_done: int
+    rows_left: int
+    batch_rows: int
+    seconds: float
+    held_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run of a job ended: complete, paused, cancelled, stopped, or off. `failed` rows are in the ledger."""
+
+    job: str
+    state: str
+    rows_done: int
+    failed: int = 0
+
+
+Listener = Callable[[Progress], None]
+
+
+def _silent(progress: Progress) -> None:
+    pass
+
+
+def run(
+    definition: Definition,
+    site: Site,
+    *,
+    tell: Listener = _silent,
+    stop: threading.Event | None = None,
+    executor: Executor | None = None,
+) -> Outcome:
+    """Run a job until it is complete, or is told to stop. Raises LeaseHeld, Fenced, JobStalled."""
+    if definition.flag and not definition.flag.on(site.environment):
+        return Outcome(definition.name, "off", 0)
+    with Lease(lambda: site.open(site.ledger), definition.name) as lease:
+        run = _Run(definition, site, lease, tell, stop or threading.Event())
+        with ThreadPoolExecutor(definition.workers, f"job {definition.name}") as threads:
+            try:
+                return run.to_the_end(executor or threads)
+            finally:
+                run.close()
+
+
+@dataclass(slots=True)
+class _Run:
+    """A run under way: its connections, what is with the workers, and what waits to be tried again."""
+
+    definition: Definition
+    site: Site
+    lease: Lease
+    tell: Listener
+    stop: threading.Event
+    started: float = field(default_factory=time.monotonic)
+    pending: dict[Future[Report], Task] = field(default_factory=dict)
+    waiting: deque[tuple[float, Task]] = field(default_factory=deque)
+    tries: dict[int, int] = field(default_factory=dict)
+    local: threading.local = field(default_factory=threading.local)
+    opened: list[Connections] = field(default_factory=list)
+    counted: int = 0
+
+    def connections(self) -> Connections:
+        """This thread's own."""
+        if not hasattr(self.local, "connections"):
+            self.local.connections = Connections(self.site.open)
+            self.opened.append(self.local.connections)
+        found: Connections = self.local.connections
+        return found
+
+    def close(self) -> None:
+        for connections in self.opened:
+            connections.close()
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.connections().get(self.site.ledger))
+
+    @property
+    def source(self) -> Database:
+        return self.connections().get(self.definition.source.database)
+
+    @property
+    def halted(self) -> str:
+        """Why no further batch may start; '' while it may."""
+        definition = self.definition
+        if self.lease.lost.is_set():
+            raise Fenced(definition.reference)
+        if self.lease.state.state in ("paused", "cancelled"):
+            return self.lease.state.state
+        if self.stop.is_set():
+            return "stopped"
+        if definition.timeout is not None and time.monotonic() - self.started > definition.timeout:
+            return "out of time"
+        if definition.window and not definition.window.open_at(datetime.now(UTC)):
+            return "outside its hours"
+        return ""
+
+    def to_the_end(self, executor: Executor) -> Outcome:
+        definition, token = self.definition, self.lease.token
+        first = definition.source.rows if isinstance(definition.source, Groups) else definition.source.size
+        size = BatchSize(first, definition.target)
+        self.ledger.update(definition.name, token, state="running", held_by="", started=self.ledger.clock())
+        state = self.lease.state
+        place, quiet = state.place, state.quiet_passes
+        for batch in self.ledger.open_batches(definition.name):
+            self.waiting.append((0.0, Task(definition.name, batch.number, token, batch.scope)))
+        while not (halted := self.halted):
+            place = self.one_pass(executor, size, place)
+            if halted := self.halted:
+                break
+            left = sources.count_left(self.source, definition.source, self.failed()) if self.has_condition else 0
+            quiet = quiet + 1 if left == 0 else 0
+            place = "" if self.has_condition else place
+            self.ledger.end_pass(definition.name, token, place, left, quiet)
+            self.counted = 0
+            if quiet >= definition.quiet_passes:
+                return self.finish("complete")
+            if quiet:
+                self.stop.wait(QUIET_PAUSE)
+        return self.finish(halted)
+
+    @property
+    def has_condition(self) -> bool:
+        """Whether the source itself tells which rows are left. Without, the last key visited has to do."""
+        return bool(self.definition.source.where)
+
+    def failed(self) -> tuple[sources.Key, ...]:
+        return tuple(sources.load_key(key) for key, _, _ in self.ledger.failures(self.definition.name))
+
+    def finish(self, state: str) -> Outcome:
+        name, ledger = self.definition.name, self.ledger
+        failed = len(ledger.failures(name))
+        if state == "complete":
+            ledger.update(name, self.lease.token, state="complete", held_by="", finished=ledger.clock())
+        elif state not in ("paused", "cancelled"):
+            ledger.update(name, self.lease.token, state="pending", held_by=state)
+        found = ledger.read(name)
+        assert found is not None
+        return Outcome(name, state, found.rows_done + ledger.count_done(name), failed)
+
+    # --- one pass ---------------------------------------------------------------------------------------------
+
+    def one_pass(self, executor: Executor, size: BatchSize, place: str) -> str:
+        """Migrate from `place` on to the last key; returns where it ended. What an earlier run began comes first."""
+        exhausted = False
+        failed = self.failed()
+        while not (exhausted and not self.waiting and not self.pending):
+            halted = bool(self.halted)
+            if halted and not self.pending:
+                return place
+            while not halted and len(self.pending) < self.definition.workers:
+                task = self.due()
+                if task is None and not exhausted and not self.waiting:
+                    cut = self.cut(size, place, failed)
+                    exhausted = cut is None
+                    if cut:
+                        task, place = cut
+                if task is None:
+                    break
+                self.pending[executor.submit(self.work, task)] = task
+            if not self.pending:
+                time.sleep(0.02)
+                continue
+            done, _ = wait(self.pending, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in done:
+                del self.pending[future]
+                self.take(future.result(), size)
+            failed = self.failed() if done and self.tries else failed
+        return place
+
+    def work(self, task: Task) -> Report:
+        return do(task, self.definition, self.site.ledger, self.connections())
+
+    def due(self) -> Task | None:
+        """A batch that waits to be tried, if its time has come."""
+        for _ in range(len(self.waiting)):
+            at, task = self.waiting.popleft()
+            if at <= time.monotonic():
+                return task
+            self.waiting.append((at, task))
+        return None
+
+    def cut(self, size: BatchSize, place: str, failed: tuple[sources.Key, ...]) -> tuple[Task, str] | None:
+        """The next batch, recorded as begun, and the place behind it. None when there is nothing behind `place`."""
+        definition = self.definition
+        behind = sources.load_key(place) if place else None
+        if isinstance(definition.source, Drain):
+            behind = behind if self.pending else None
+        found = sources.next_scope(self.source, definition.source, behind, size.rows, failed)
+        if found is None:
+            return None
+        scope, last = found
+        place, text = sources.dump_key(last), sources.dump(scope)
+        number = self.begin([text], place)
+        return Task(definition.name, number, self.lease.token, text), place
+
+    def begin(self, scopes: list[str], place: str, replaces: int = 0) -> int:
+        """Record batches as begun; returns the number of the first."""
+        state = self.ledger.read(self.definition.name)
+        assert state is not None
+        self.ledger.begin(
+            self.definition.name, self.lease.token, state.next_batch, scopes, place or state.place, replaces
+        )
+        return state.next_batch
+
+    # --- how a batch ends -------------------------------------------------------------------------------------
+
+    def take(self, report: Report, size: BatchSize) -> None:
+        """Act on what became of a batch."""
+        task = report.task
+        if report.verdict is Verdict.FENCED:
+            raise Fenced(self.definition.reference)
+        if report.verdict is Verdict.DONE:
+            size.learn(report.rows, report.seconds)
+            self.counted += report.rows
+        elif report.verdict is Verdict.PASSING:
+            self.try_again(report, size)
+        else:
+            self.split(task, report)
+        state = self.lease.state
+        self.tell(Progress(task.job, state.rows_done + self.counted, state.rows_left, report.rows, report.seconds))
+
+    def try_again(self, report: Report, size: BatchSize) -> None:
+        """Passing trouble: the same batch later, smaller if it was too much for the server. Raises JobStalled."""
+        task = report.task
+        tries = self.tries[task.number] = self.tries.get(task.number, 0) + 1
+        self.ledger.count_try(task.job, task.number)
+        if report.heavy:
+            size.panic()
+            if self.split(task, report, keep_single=True):
+                return
+        if tries >= self.definition.tries:
+            self.ledger.update(task.job, self.lease.token, held_by=report.error[:500])
+            raise JobStalled(self.definition.reference, tries, report.error)
+        pause = min(LONGEST_RETRY, RETRY * 2 ** (tries - 1))
+        self.waiting.append((time.monotonic() + pause, task))
+
+    def split(self, task: Task, report: Report, keep_single: bool = False) -> bool:
+        """Cut a failing batch in two, until the row that fails stands alone and is recorded. Whether it was done."""
+        scope = sources.load(task.scope)
+        keys = sources.keys_in(self.source, self.definition.source, scope)
+        self.tries[task.number] = self.tries.get(task.number, 0)
+        if len(keys) > 1:
+            texts = [sources.dump(half) for half in sources.halves(scope, keys)]
+            number = self.begin(texts, "", replaces=task.number)
+            for offset, text in enumerate(texts):
+                self.waiting.append((0.0, Task(task.job, number + offset, self.lease.token, text)))
+            return True
+        if keep_single and keys:
+            return False
+        if not keys:  # deleted, or migrated by somebody else, since the batch was cut
+            with self.ledger.database.transaction():
+                self.ledger.finish(task.job, task.token, task.number, 0, 0.0)
+            return True
+        known = len(self.ledger.failures(task.job))
+        if known >= self.definition.most_failures:
+            raise JobStalled(self.definition.reference, known, f"{known} rows failed; the last: {report.error}")
+        self.ledger.fail_row(task.job, self.lease.token, task.number, sources.dump_key(keys[0]), report.error)
+        return True

@@ -1,0 +1,97 @@
+"""One batch, from its scope to its commit: what a worker does, in a thread here or in a process elsewhere."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from enum import Enum
+
+from stepwell.errors import (
+    ConnectionLost,
+    Fenced,
+    LockTimeout,
+    MemoryLimit,
+    Refused,
+    StatementTimeout,
+    StepwellError,
+)
+from stepwell.jobs import sources
+from stepwell.jobs.batch import Batch, Connections
+from stepwell.jobs.definition import Definition
+from stepwell.ledger.jobs import Ledger
+
+TOO_MANY_PARTS = "252"
+
+
+class Verdict(Enum):
+    """How a batch ended."""
+
+    DONE = "done"
+    PASSING = "met trouble that passes: try it again"
+    FAILED = "failed for what is in it: split it"
+    FENCED = "belongs to another worker now"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A batch to do, in plain values that any executor can carry."""
+
+    job: str
+    number: int
+    token: int
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a task. `rows` were found by its condition when it began; `seconds` it took."""
+
+    task: Task
+    verdict: Verdict
+    rows: int
+    seconds: float
+    error: str = ""
+    heavy: bool = False
+
+
+def do(task: Task, definition: Definition, ledger_name: str, connections: Connections) -> Report:
+    """Do one batch and record it, in one transaction where it writes to the ledger's database."""
+    started = time.monotonic()
+    scope = sources.load(task.scope)
+    batch = Batch(definition, scope, connections)
+    rows = 0
+    try:
+        with batch.transactions(ledger_name):
+            rows = _count(batch)
+            definition.migrate(batch)
+            ledger = Ledger(batch.on(ledger_name))
+            ledger.finish(task.job, task.token, task.number, rows, time.monotonic() - started)
+    except Fenced:
+        return Report(task, Verdict.FENCED, 0, time.monotonic() - started)
+    except StepwellError as error:
+        if isinstance(error, ConnectionLost):
+            connections.close()
+        verdict = Verdict.PASSING if passes(error) else Verdict.FAILED
+        heavy = isinstance(error, (MemoryLimit, StatementTimeout))
+        return Report(task, verdict, rows, time.monotonic() - started, _words(error), heavy)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        return Report(task, Verdict.FAILED, rows, time.monotonic() - started, said)
+    return Report(task, Verdict.DONE, rows, time.monotonic() - started)
+
+
+def passes(error: StepwellError) -> bool:
+    """Whether the same batch may well succeed a little later: locks, lost connections, memory, too many parts."""
+    if isinstance(error, (LockTimeout, ConnectionLost, MemoryLimit, StatementTimeout)):
+        return True
+    return isinstance(error, Refused) and error.code == TOO_MANY_PARTS
+
+
+def _count(batch: Batch) -> int:
+    found = batch.database.query(f"SELECT count(*) FROM {batch.table} WHERE {batch.condition}", batch.parameters)
+    return int(found[0][0])
+
+
+def _words(error: StepwellError) -> str:
+    said = getattr(error, "said", "")
+    return f"{error.kind}: {said or error.what}"
