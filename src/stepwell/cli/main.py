@@ -69,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument(
         "--lock-wait", type=float, default=900.0, metavar="SECONDS", help="wait for another run (default 900)"
     )
-    verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # With `prog` said, argparse need not build a usage text to find it.
+    verbs = parser.add_subparsers(prog=parser.prog, dest="command", required=True, metavar="COMMAND")
 
     def verb(
         name: str, run: Callable[[Any, Output], int], about: str, *shared: argparse.ArgumentParser

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from stepwell.databases.database import Database, Evidence
 from stepwell.errors import ForeignHistory, NewerHistory, Refused
@@ -30,8 +31,7 @@ ORDER BY seq
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """A version that is applied. The checksum is '' for one that was recorded by hand."""
 
     version: str
@@ -40,8 +40,7 @@ class Applied:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of the journal.
 
     `event` is begun, done, undone, failed, applied, reverted or accepted; `position` counts statements from 1.
@@ -120,7 +119,7 @@ def read(database: Database) -> History:
         raise
     if any(int(row[4]) > LAYOUT for row in rows):
         raise NewerHistory(database.name)
-    applied = {str(v): Applied(str(v), str(checksum), str(at), str(by)) for v, checksum, at, by, _ in rows}
+    applied = {str(row[0]): Applied(*map(str, row[:4])) for row in rows}
     try:
         entries = tuple(_entry(row) for row in database.query(OPEN))
     except Refused:
