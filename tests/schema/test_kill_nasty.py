@@ -12,7 +12,7 @@ import pytest
 import copying
 import dumping
 import projects
-from sweeping import prepared, sweep, undisturbed
+from sweeping import prepared, sweep
 
 POSTGRES_START = [
     "CREATE TABLE item (id BIGINT PRIMARY KEY, name TEXT NOT NULL, price INT NOT NULL)",
@@ -244,17 +244,79 @@ def starting(request: pytest.FixtureRequest, folder: Path, engine: str) -> proje
     return projects.make(folder / "project", urls, dedented(scripts))
 
 
+SAMPLES = {"postgres": 10, "mysql": 10, "sqlite": 6, "clickhouse": 8, "chdb": 5}
+LAST_UNDONE = {
+    "postgres": ("state/0003", "state/0001"),
+    "mysql": ("state/0004", "state/0002"),
+    "sqlite": ("state/0002", "state/0001"),
+    "clickhouse": ("analytics/0006", "analytics/0001"),
+    "chdb": ("analytics/0006", "analytics/0001"),
+}
+"""How far up a case goes before it goes down again, and where to."""
+
+
 @pytest.mark.parametrize("engine", CASES)
 def test_up_killed_anywhere_is_finished_exactly_by_the_next_up(
     request: pytest.FixtureRequest, tmp_path: Path, engine: str
 ) -> None:
-    sweep(prepared(request, tmp_path, starting(request, tmp_path, engine)), "up", sample=10)
+    sweep(prepared(request, tmp_path, starting(request, tmp_path, engine)), "up", sample=SAMPLES[engine])
+
+
+@pytest.mark.parametrize("engine", CASES)
+def test_down_killed_anywhere_is_finished_exactly_by_the_next_down(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str
+) -> None:
+    down_then_down(request, tmp_path, engine, 4)
+
+
+@pytest.mark.parametrize("engine", CASES)
+def test_down_killed_anywhere_can_be_turned_round_by_up(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str
+) -> None:
+    down_then_up(request, tmp_path, engine, 4)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("engine", CASES)
-def test_up_killed_at_every_point_is_finished_exactly_by_the_next_up(
-    request: pytest.FixtureRequest, tmp_path: Path, engine: str
-) -> None:
-    sweep(prepared(request, tmp_path, starting(request, tmp_path, engine)), "up", sample=None)
+class TestEveryPoint:
+    """The same at every single point."""
+
+    def test_up(self, request: pytest.FixtureRequest, tmp_path: Path, engine: str) -> None:
+        sweep(prepared(request, tmp_path, starting(request, tmp_path, engine)), "up", sample=None)
+
+    def test_down_then_down(self, request: pytest.FixtureRequest, tmp_path: Path, engine: str) -> None:
+        down_then_down(request, tmp_path, engine, None)
+
+    def test_down_then_up(self, request: pytest.FixtureRequest, tmp_path: Path, engine: str) -> None:
+        down_then_up(request, tmp_path, engine, None)
+
+
+def down_then_down(request: pytest.FixtureRequest, folder: Path, engine: str, sample: int | None) -> None:
+    project, down = applied(request, folder, engine)
+    sweep(prepared(request, folder, project), *down, sample=sample, again=down)
+
+
+def down_then_up(request: pytest.FixtureRequest, folder: Path, engine: str, sample: int | None) -> None:
+    project, down = applied(request, folder, engine)
+    fresh = prepared(request, folder, project)
+    round_trip = fresh()
+    for arguments in (down, ("up",)):
+        ended = round_trip(*arguments)
+        assert ended.code == 0, ended.text
+    sweep(fresh, *down, sample=sample, left=round_trip.dump())
+
+
+def applied(
+    request: pytest.FixtureRequest, folder: Path, engine: str
+) -> tuple[projects.Project, tuple[str, ...]]:
+    """A project as far up as it can be undone from, and the command that undoes it."""
+    project = starting(request, folder, engine)
+    last, first = LAST_UNDONE[engine]
+    # What lies beyond has no way back.
+    for path in (project.folder / "migrations").glob("*/*.sql"):
+        if path.name[:4] > last.split("/")[1]:
+            path.unlink()
+    ended = project("up")
+    assert ended.code == 0, ended.text
+    return project, ("down", "--database", first.split("/")[0], "--to", first)
