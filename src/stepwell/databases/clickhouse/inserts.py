@@ -122,15 +122,15 @@ def _key_columns(
 
 
 def settle(
-    database: ClickhouseDatabase, command: Command, statement: Statement, evidence: Evidence
+    database: ClickhouseDatabase, command: Command, statement: Statement, evidence: Evidence, finished: bool
 ) -> Finding:
-    """What an INSERT left that runs no more and did not finish, by the way that was chosen for it."""
+    """What an INSERT left that runs no more, by the way that was chosen for it. `finished`: the log says it did."""
     table = database.qualified(statement.names[0])
     before = dict(evidence.get("names") or {}).get(table)
     now = evidences.look_up(database, statement)[table]
     way = evidence.get("way")
     if way == "swap":
-        return _settle_swap(database, table, before, now)
+        return _settle_swap(database, table, before, now, finished)
     if now is None or before is None or now[0] != before[0]:
         return Finding(Outcome.UNKNOWN, f"{table} is another table than when it began")
     if way == "restart":
@@ -156,17 +156,25 @@ def settle(
 
 
 def _settle_swap(
-    database: ClickhouseDatabase, table: str, before: list[str] | None, now: list[str] | None
+    database: ClickhouseDatabase,
+    table: str,
+    before: list[str] | None,
+    now: list[str] | None,
+    finished: bool,
 ) -> Finding:
     clone = table + CLONE
     if before is None or now is None:
         return Finding(Outcome.UNKNOWN, f"{table} is gone")
-    if now[0] == before[0]:
-        database.query(f"DROP TABLE IF EXISTS {quote(*clone.split('.', 1))} SYNC")
-        return Finding(Outcome.NOT_DONE, f"{table} is as it was; the unfinished clone was removed")
     there = database.query(
         f"SELECT toString(uuid) FROM system.tables WHERE (database, name) = {evidences._pair(clone)}"
     )
+    if now[0] == before[0]:
+        if finished and there:
+            database.query(f"EXCHANGE TABLES {quote(*table.split('.', 1))} AND {quote(*clone.split('.', 1))}")
+        database.query(f"DROP TABLE IF EXISTS {quote(*clone.split('.', 1))} SYNC")
+        if finished and there:
+            return Finding(Outcome.DONE, f"the clone was complete, and has taken the place of {table} now")
+        return Finding(Outcome.NOT_DONE, f"{table} is as it was; the unfinished clone was removed")
     if there and there[0][0] != before[0]:
         return Finding(Outcome.UNKNOWN, f"{table} is another table than when it began, and so is {clone}")
     database.query(f"DROP TABLE IF EXISTS {quote(*clone.split('.', 1))} SYNC")
