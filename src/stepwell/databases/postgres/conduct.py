@@ -63,6 +63,7 @@ def visible(text: str) -> Visible | None:
     return None
 
 
+@lru_cache(maxsize=8)
 def creates(text: str) -> str | None:
     """The table that the statement creates, as SQL spells it."""
     if first_word(text) != "CREATE" or not (reader := _reader(text)):
