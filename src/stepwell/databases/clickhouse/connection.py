@@ -13,10 +13,10 @@ from typing import Any
 
 from stepwell.databases.clickhouse import evidence as evidences
 from stepwell.databases.clickhouse import inserts
+from stepwell.databases.clickhouse.folder import folder_lock
 from stepwell.databases.clickhouse.lock import table_lock
 from stepwell.databases.clickhouse.statement import Kind, on_cluster, quote, read, settings, with_mark
 from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding
-from stepwell.databases.file_lock import file_lock
 from stepwell.databases.placeholders import percent_style
 from stepwell.databases.url import Url
 from stepwell.errors import (
@@ -94,13 +94,12 @@ class ClickhouseDatabase:
         except ImportError:
             raise self._cannot_connect("chDB is not installed", 'pip install "stepwell[embedded]"') from None
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # One process a folder, and chDB itself names no cause: our own lock makes the others wait, and says for whom.
-        lock = self.path.with_name(f"{self.path.name}.stepwell-lock")
 
         def waiting(holder: str) -> None:
             logging.getLogger("stepwell").warning("waiting for the chDB folder %s, held by %s", self.path, holder)
 
-        self._open.enter_context(file_lock(self.name, lock, CHDB_PATIENCE, waiting))
+        # chDB itself names no cause when another process has the folder.
+        self._open.enter_context(folder_lock(self.name, self.path, CHDB_PATIENCE, waiting))
         try:
             self._client = driver.get_client(interface="chdb", path=str(self.path))
             if self.database != "default":
