@@ -12,7 +12,7 @@ from stepwell.bundles.opik import Fact, generate, proof
 from stepwell.config import FILE
 from stepwell.project import Project
 from stepwell.schema import events
-from stepwell.schema.upgrade import Options
+from stepwell.schema.plan import Options
 
 BEFORE = ("state/0002", "analytics/0002")
 """The last scripts of the 1.x schema, and of what the upgrade adds to it before any row moves."""

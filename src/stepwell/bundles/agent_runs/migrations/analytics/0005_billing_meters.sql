@@ -1,4 +1,5 @@
--- Tokens and cost by agent and day. The view adds every run that arrives from now on; the days before are billed already.
+-- Tokens and cost by agent and day. The view adds every run that arrives from now on; the days before are billed
+-- already.
 
 CREATE TABLE billing_meter (
     agent  LowCardinality(String),
