@@ -11,11 +11,16 @@ from stepwell.errors import RequirementCycle, UnknownReference
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node: its reference (`state/0042_items`), what it requires as written, and where that is written."""
+    """One node: its reference (`state/0042_items`), what it requires as written, and where that is written.
+
+    `complete` and `note` ('63 %') are of steps that no database's history tells about, such as jobs.
+    """
 
     reference: str
     requires: tuple[str, ...] = ()
     where: str = ""
+    complete: bool = False
+    note: str = ""
 
 
 def find(text: str, references: Iterable[str]) -> list[str]:

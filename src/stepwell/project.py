@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +16,19 @@ from stepwell.databases import open_database
 from stepwell.databases import url as urls
 from stepwell.databases.database import Database
 from stepwell.errors import BadProject, BadRequest, did_you_mean
-from stepwell.schema import history, upgrade
-from stepwell.schema.plan import Target
-from stepwell.schema.upgrade import Options, Result
+from stepwell.schema import history, plan, upgrade
+from stepwell.schema.plan import Options, Target
+from stepwell.schema.upgrade import Result
 from stepwell.scripts.folder import load as load_scripts
 from stepwell.scripts.script import Script
 
 if TYPE_CHECKING:
+    from threading import Event
+
+    from stepwell.jobs.definition import Definition
+    from stepwell.jobs.runner import Listener as JobListener
+    from stepwell.jobs.runner import Outcome, Site
+    from stepwell.jobs.service import Overview
     from stepwell.schema import events
     from stepwell.schema.outlook import Outlook, State
 
@@ -80,31 +86,110 @@ class Project:
     def up(self, options: Options | None = None, tell: events.Listener = _silent) -> Result:
         """Apply every script that is ready, in the order of the graph."""
         with self.targets() as targets:
-            return upgrade.up(targets, self._options(options), tell)
+            return upgrade.up(targets, self._options(options, targets), tell)
+
+    # --- jobs -------------------------------------------------------------------------------------------------
+
+    def jobs(self) -> list[Definition]:
+        """The project's jobs, by name. Raises BadJob."""
+        folder = self.config.folder / "jobs"
+        if not folder.is_dir():
+            return []
+        from stepwell.jobs import folder as jobs
+        from stepwell.scripts import native
+
+        engines = {name: urls.parse(entry.url).engine for name, entry in self.config.databases.items()}
+        return jobs.load(folder, engines, native.statements_of)
+
+    def site(self) -> Site:
+        """Where the project's jobs run."""
+        from stepwell.jobs.runner import Site
+
+        return Site(self.open, self.config.ledger, self.variables)
+
+    def job(self, name: str) -> Definition:
+        """The job of a name. Raises BadRequest."""
+        found = {definition.name: definition for definition in self.jobs()}
+        name = name.removeprefix("job/")
+        if name not in found:
+            known = f"There are {', '.join(found)}." if found else "Jobs are files in the folder jobs."
+            raise BadRequest(f"no job {name!r} in this project{did_you_mean(name, found)}", known)
+        return found[name]
+
+    @contextmanager
+    def ledger(self) -> Iterator[Database]:
+        """The ledger's database, connected, its tables made and its jobs registered; closed after the block."""
+        from stepwell.jobs import service
+
+        database = self.open(self.config.ledger)
+        database.connect()
+        try:
+            service.prepare(self.jobs(), database)
+            yield database
+        finally:
+            database.close()
+
+    def missing(self, definition: Definition) -> list[str]:
+        """What of a job's requirements is not complete now."""
+        if not definition.requires:
+            return []
+        with self.targets() as targets:
+            options = self._options(None, targets)
+            needs = plan.find_needs(targets, options.others)
+            done = {f"{target.database.name}/{version}" for target in targets for version in target.history.applied}
+            done |= {step.reference for step in options.others if step.complete}
+            notes = {step.reference: f" ({step.note})" for step in options.others if step.note}
+            return [other + notes.get(other, "") for other in needs[definition.reference] if other not in done]
+
+    def overview(self) -> list[Overview]:
+        """Every job and its state."""
+        from stepwell.jobs import service
+
+        with self.ledger() as ledger:
+            return service.overview(self.jobs(), ledger, self.missing)
+
+    def run_job(self, name: str, tell: JobListener, stop: Event | None = None) -> Outcome:
+        """Run one job to its end. Raises JobNotReady, LeaseHeld, JobStalled."""
+        from stepwell.jobs import service
+
+        definition = self.job(name)
+        with self.ledger():
+            pass
+        return service.run_one(definition, self.site(), self.missing, tell, stop)
+
+    def work(self, tell: JobListener, stop: Event) -> None:
+        """Run all enabled jobs, cycle after cycle, until `stop` is set."""
+        from stepwell.jobs import service
+
+        with self.ledger():
+            pass
+        service.work(self.jobs(), self.site(), self.missing, tell, stop)
+
+    # --- scripts ----------------------------------------------------------------------------------------------
 
     def down(self, options: Options, tell: events.Listener = _silent) -> Result:
         """Undo the last `count` scripts of `options.database`, or all after `options.to`."""
         with self.targets() as targets:
-            return upgrade.down(targets, self._options(options), tell)
+            return upgrade.down(targets, self._options(options, targets), tell)
 
     def outlook(self, options: Options | None = None) -> Outlook:
         """What `up` would do now, script by script. Changes nothing."""
         from stepwell.schema import outlook
 
         with self.targets() as targets:
-            return outlook.outlook(targets, self._options(options))
+            return outlook.outlook(targets, self._options(options, targets))
 
     def status(self, options: Options | None = None) -> list[State]:
         """Every script and its state. Changes nothing."""
         from stepwell.schema import outlook
 
         with self.targets() as targets:
-            return outlook.status(targets, self._options(options))
+            return outlook.status(targets, self._options(options, targets))
 
     def way_back(self, options: Options) -> list[tuple[Script, list[str]]]:
         """The scripts that `down` would undo, newest first, with their statements. Changes nothing."""
         with self.targets() as targets:
-            chosen = upgrade.to_undo(targets, self._options(options))
+            chosen = upgrade.to_undo(targets, self._options(options, targets))
             return [
                 (
                     script,
@@ -161,9 +246,14 @@ class Project:
                     do="Give each its own database, or put their scripts into one folder.",
                 )
 
-    def _options(self, options: Options | None) -> Options:
-        """The options with full references and the project's variables."""
+    def _options(self, options: Options | None, targets: Sequence[Target] = ()) -> Options:
+        """The options with full references, the project's variables, and the steps that are no scripts."""
         options = replace(options or Options(), variables=self.variables)
+        if targets and (jobs := self.jobs()):
+            from stepwell.jobs import service
+
+            ledger = next(target.database for target in targets if target.database.name == self.config.ledger)
+            options = replace(options, others=service.steps(jobs, ledger))
         options = replace(options, accept=tuple(self._accepted(text) for text in options.accept))
         if options.database is not None and options.database not in self.config.databases:
             known = self.config.databases

@@ -8,7 +8,7 @@ from pathlib import Path
 from stepwell.cli.output import Output, plural
 from stepwell.errors import BadRequest
 from stepwell.project import Project
-from stepwell.schema.upgrade import Options
+from stepwell.schema.plan import Options
 
 
 def _options(options: argparse.Namespace) -> Options:
@@ -24,7 +24,12 @@ def _options(options: argparse.Namespace) -> Options:
 def up(options: argparse.Namespace, output: Output) -> int:
     if options.dry_run:
         return plan(options, output, statements=True)
-    result = Project.load(options.project).up(_options(options), output.tell)
+    project = Project.load(options.project)
+    result = project.up(_options(options), output.tell)
+    if options.wait:
+        from stepwell.cli import jobs
+
+        result = jobs.up_to_the_end(project, _options(options), result, output)
     _waiting(result.waiting, output)
     output.line(f"applied {len(result.applied)}, skipped {result.skipped}")
     output.result({"applied": result.applied, "skipped": result.skipped, "waiting": result.waiting})
@@ -133,6 +138,18 @@ def demo(options: argparse.Namespace, output: Output) -> int:
     output.line(f"\nlook around: stepwell status --project {folder}")
     output.result({"facts": [{"label": f.label, "value": f.value, "expected": f.expected} for f in facts]})
     return 0 if all(fact.ok for fact in facts) else 1
+
+
+def job(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli import jobs
+
+    return jobs.job(options, output)
+
+
+def work(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli import jobs
+
+    return jobs.work(options, output)
 
 
 def _waiting(waiting: dict[str, list[str]], output: Output) -> None:

@@ -102,6 +102,24 @@ def _parser() -> argparse.ArgumentParser:
     resolve.add_argument("answer", choices=["done", "not-done"])
     base = verb("baseline", commands.baseline, "record scripts as applied without running them", running)
     base.add_argument("reference", help="the last that is there, e.g. state/0042; only `state`: make the tables alone")
+    up.add_argument("--wait", action="store_true", help="run the release's jobs too, and go on until all is done")
+    jobs = verbs.add_parser("job", help="look at the jobs, run and steer them")
+    job_verbs = jobs.add_subparsers(dest="job_command", required=True, metavar="VERB")
+    for name, about in (
+        ("list", "every job and how far it is"),
+        ("show", "one job: what it does, its failed rows"),
+        ("run", "run one job in the foreground to its end"),
+        ("watch", "show a job's progress while somebody else runs it"),
+        ("pause", "start no further batch until `resume`"),
+        ("resume", "let a paused or cancelled job go on"),
+        ("cancel", "stop a job for good; what it has done stays"),
+        ("retry", "try the rows again that failed by themselves"),
+    ):
+        one = job_verbs.add_parser(name, help=about, description=about, parents=[every])
+        one.set_defaults(run=commands.job)
+        if name != "list":
+            one.add_argument("name")
+    verb("work", commands.work, "run all enabled jobs, cycle after cycle, until SIGTERM")
     demo = verb("demo", commands.demo, "run a bundled example in a folder, with data, to its end")
     demo.add_argument("example", choices=["opik"])
     demo.add_argument("folder", nargs="?", type=Path)

@@ -68,7 +68,7 @@ class Output:
             case events.Started(reference, _, statements, _, resumed) if resumed:
                 self.line(f"{reference}: going on behind statement {resumed} of {statements}")
             case events.Working(reference, position, activity):
-                self._progress(f"{reference}:{position}", activity)
+                self.live(f"{reference}:{position}  {describe(activity)}")
             case events.Yielded(reference, position, holders, pause):
                 by = "; ".join(holders) or "another session"
                 self.note(f"{reference}:{position} gave way to {by}; again in {pause:.1f} s")
@@ -84,12 +84,12 @@ class Output:
             case _:
                 pass
 
-    def _progress(self, place: str, activity: Activity) -> None:
-        text = f"{place}  {describe(activity)}"
+    def live(self, text: str) -> None:
+        """A line that the next one replaces; without a terminal one every ten seconds."""
         if self.as_json:
             return
         if self._terminal:
-            import shutil
+            import shutil  # what a run with nothing to do never needs
 
             width = shutil.get_terminal_size().columns - 1
             self._live = text[:width]

@@ -20,7 +20,7 @@ BEAT = 1.0
 class Lease:
     """A job's lease, renewed by a thread of its own on a connection of its own while entered as a context.
 
-    `lost` is set when another worker has taken the job over, or when the ledger could not be reached for a lease's time.
+    `lost` is set when another worker has taken the job over, or when the ledger was out of reach for a lease's time.
     """
 
     def __init__(self, open_ledger: Callable[[], Database], job: str) -> None:
@@ -42,7 +42,9 @@ class Lease:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._ended.set()
         self._thread.join()
         try:

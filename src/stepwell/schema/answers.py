@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from stepwell.errors import BadRequest
 from stepwell.schema import events
-from stepwell.schema.plan import Target
+from stepwell.schema.plan import Options, Target
 from stepwell.schema.running import locked
-from stepwell.schema.upgrade import Options
 
 
 def resolve(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from stepwell.databases.database import Conduct
 from stepwell.schema.apply import one_transaction, survey
-from stepwell.schema.plan import Difference, Plan, Target, differences, make_plan
-from stepwell.schema.upgrade import Options
+from stepwell.schema.plan import Difference, Options, Plan, Target, differences, make_plan
 from stepwell.scripts.script import Script
 
 
@@ -43,7 +42,7 @@ class Outlook:
 
 def outlook(targets: Sequence[Target], options: Options) -> Outlook:
     """What `up` would do, script by script. Raises what reading the scripts raises."""
-    plan = make_plan(targets, only=options.database, to=options.to, count=options.count)
+    plan = make_plan(targets, options)
     coming = [_coming(targets, script, options) for script in plan.ready]
     return Outlook(coming, plan.waiting, plan.differences, plan.skipped)
 
@@ -85,7 +84,7 @@ class State:
 
 def status(targets: Sequence[Target], options: Options) -> list[State]:
     """Every script, and every applied version without one, in order."""
-    plan = make_plan(targets)
+    plan = make_plan(targets, replace(options, database=None, to=None, count=None))
     return [
         state
         for target in targets

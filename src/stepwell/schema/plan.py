@@ -13,6 +13,23 @@ from stepwell.scripts.script import Script
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """What a run may do.
+
+    `database` names the one to work on, `to` the last reference, `count` how many scripts at most; `accept` are
+    references whose difference is accepted. `lock_wait` is seconds. `others` are the steps that are no scripts.
+    """
+
+    database: str | None = None
+    to: str | None = None
+    count: int | None = None
+    accept: tuple[str, ...] = ()
+    lock_wait: float = 900.0
+    variables: Mapping[str, str] = field(default_factory=dict)
+    others: tuple[graph.Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A database, its scripts in order, and what it remembers."""
 
@@ -47,61 +64,53 @@ class Plan:
         return not (self.ready or self.half_undone or self.differences)
 
 
-def make_plan(
-    targets: Sequence[Target],
-    *,
-    only: str | None = None,
-    to: str | None = None,
-    count: int | None = None,
-) -> Plan:
-    """Compare, and put what is pending in order.
-
-    `only` names the one database to work on, `to` the last reference to apply, `count` how many scripts at most.
-    Raises UnknownReference, RequirementCycle.
-    """
+def make_plan(targets: Sequence[Target], options: Options) -> Plan:
+    """Compare, and put what is pending in order. Raises UnknownReference, RequirementCycle."""
+    chosen = [target for target in targets if options.database in (None, target.database.name)]
     scripts = {script.reference: script for target in targets for script in target.scripts}
+    needs = find_needs(targets, options.others)
+    ordered = graph.order(needs)
+    done = {f"{target.database.name}/{version}" for target in targets for version in target.history.applied}
+    done |= {step.reference for step in options.others if step.complete}
+    notes = {step.reference: f" ({step.note})" for step in options.others if step.note}
+    plan = Plan(
+        differences=[difference for target in chosen for difference in differences(target)],
+        half_undone=[
+            script
+            for target in chosen
+            for script in reversed(target.scripts)
+            if script.version in target.history.applied and target.history.attempt(script.version, "down")
+        ],
+        skipped=sum(len(t.history.applied.keys() & {s.version for s in t.scripts}) for t in chosen),
+    )
+    wanted = _wanted(needs, options.to) if options.to else set(ordered)
+    for reference in ordered:
+        script = scripts.get(reference)
+        if script is None or reference in done or reference not in wanted:
+            continue
+        if options.database not in (None, script.database):
+            continue
+        lacking = [other + notes.get(other, "") for other in needs[reference] if other not in done]
+        if lacking:
+            plan.waiting[reference] = list(dict.fromkeys(lacking))
+        elif options.count is None or len(plan.ready) < options.count:
+            plan.ready.append(script)
+            done.add(reference)
+    return plan
+
+
+def find_needs(targets: Sequence[Target], others: Sequence[graph.Step]) -> dict[str, list[str]]:
+    """Every step's requirements; a script also requires the one before it in its database."""
     steps = [
         graph.Step(script.reference, script.front.requires, str(script.path))
         for target in targets
         for script in target.scripts
     ]
-    needs = graph.requirements(steps)
+    needs = graph.requirements([*steps, *others])
     for target in targets:
         for before, after in zip(target.scripts, target.scripts[1:], strict=False):
             needs[after.reference].append(before.reference)
-    ordered = graph.order(needs)
-
-    done = {f"{target.database.name}/{version}" for target in targets for version in target.history.applied}
-    plan = Plan(
-        differences=[d for t in targets if only in (None, t.database.name) for d in differences(t)],
-        half_undone=[
-            script
-            for target in targets
-            if only in (None, target.database.name)
-            for script in reversed(target.scripts)
-            if script.version in target.history.applied and target.history.attempt(script.version, "down")
-        ],
-        skipped=sum(
-            len(t.history.applied.keys() & {s.version for s in t.scripts})
-            for t in targets
-            if only in (None, t.database.name)
-        ),
-    )
-    wanted = _wanted(needs, to) if to else set(ordered)
-    for reference in ordered:
-        if reference in done or reference not in wanted:
-            continue
-        script = scripts[reference]
-        lacking = [other for other in needs[reference] if other not in done]
-        if only not in (None, script.database):
-            continue
-        if lacking or (count is not None and len(plan.ready) >= count):
-            if lacking:
-                plan.waiting[reference] = list(dict.fromkeys(lacking))
-            continue
-        plan.ready.append(script)
-        done.add(reference)
-    return plan
+    return needs
 
 
 def _wanted(needs: Mapping[str, Sequence[str]], last: str) -> set[str]:

@@ -18,7 +18,7 @@ from stepwell.schema.watch import Watcher
 from stepwell.scripts.script import Script
 
 if TYPE_CHECKING:
-    from stepwell.schema.upgrade import Options
+    from stepwell.schema.plan import Options
 
 
 @contextmanager

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from stepwell.errors import BadRequest, StillRequired
-from stepwell.graph import Step, requirements
 from stepwell.schema import history
-from stepwell.schema.plan import Target, make_plan, refuse_differences
+from stepwell.schema.plan import Options, Target, find_needs, make_plan, refuse_differences
 from stepwell.scripts.script import Script
 
 if TYPE_CHECKING:
     from stepwell.schema import events
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a run may do. `lock_wait` is seconds; `accept` are references whose difference is accepted."""
-
-    database: str | None = None
-    to: str | None = None
-    count: int | None = None
-    accept: tuple[str, ...] = ()
-    lock_wait: float = 900.0
-    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +26,20 @@ class Result:
 
 def up(targets: Sequence[Target], options: Options, tell: events.Listener) -> Result:
     """Apply every script that is ready. Raises what `apply` raises, HistoryDiffers, LockHeld, LockLost."""
-    plan = make_plan(targets, only=options.database, to=options.to, count=options.count)
+    plan = make_plan(targets, options)
     refuse_differences(plan, options.accept)
     if plan.nothing_to_do:
         return Result([], plan.skipped, plan.waiting)
     from stepwell.schema.running import accept, locked, run  # not for a run with nothing to do
 
     with locked(targets, options, tell) as (targets, runner_of):
-        plan = make_plan(targets, only=options.database, to=options.to, count=options.count)
+        plan = make_plan(targets, options)
         accept(refuse_differences(plan, options.accept), runner_of)
         for script in plan.half_undone:
             run(runner_of(script.database), script, "down")
         if plan.half_undone:
             targets = [replace(target, history=history.read(target.database)) for target in targets]
-            plan = make_plan(targets, only=options.database, to=options.to, count=options.count)
+            plan = make_plan(targets, options)
         for script in plan.ready:
             run(runner_of(script.database), script, "up")
     return Result([script.reference for script in plan.ready], plan.skipped, plan.waiting)
@@ -95,12 +82,8 @@ def to_undo(targets: Sequence[Target], options: Options) -> list[Script]:
             "Put the file back.",
         )
     chosen = chosen[::-1]
-    needs = requirements(
-        [Step(s.reference, s.front.requires, str(s.path)) for other in targets for s in other.scripts]
-    )
-    alive = {f"{t.database.name}/{v}" for t in targets for v in t.history.applied} - {
-        s.reference for s in chosen
-    }
+    needs = find_needs(targets, options.others)
+    alive = {f"{t.database.name}/{v}" for t in targets for v in t.history.applied} - {s.reference for s in chosen}
     for script in chosen:
         by = sorted(other for other in alive if script.reference in needs.get(other, ()))
         if by:

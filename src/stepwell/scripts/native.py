@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import islice
+from pathlib import Path
 
 from stepwell.databases.lexing import tokens
 from stepwell.errors import BadScript
@@ -34,6 +35,15 @@ def cut(script: Script) -> Sections:
         do = "Delete the line, or write the way back below it."
         raise BadScript(script.path, pieces[end].line, "nothing stands below `-- down`", do)
     return Sections(up, down if markers else None)
+
+
+def statements_of(text: str, path: Path, engine: str) -> list[str]:
+    """The statements of a text that has no way back, such as a job's. Raises BadScript."""
+    try:
+        pieces = split(text, engine)
+    except Unsplittable as error:
+        raise BadScript(path, error.line, error.what, error.do) from None
+    return [piece.text for piece in pieces if piece.kind is PieceKind.STATEMENT]
 
 
 def _statements(script: Script, pieces: Sequence[Piece]) -> tuple[Statement, ...]:
