@@ -28,12 +28,16 @@ class DatabaseConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A project's configuration. `ledger` names the database that remembers what spans several."""
+    """A project's configuration. `ledger` names the database that remembers what spans several.
+
+    `pressure` is as written; `jobs.pressure.read_thresholds` knows what may be in it.
+    """
 
     folder: Path
     databases: dict[str, DatabaseConfig]
     ledger: str
     variables: dict[str, str]
+    pressure: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find(start: Path) -> Path:
@@ -61,7 +65,7 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
         ) from None
     except UnicodeDecodeError as error:
         raise BadProject(f"{FILE} is not UTF-8", where=f"{path}, byte {error.start}") from None
-    _check(path, "", content, {"databases": dict, "ledger": dict, "variables": dict})
+    _check(path, "", content, {"databases": dict, "ledger": dict, "variables": dict, "pressure": dict})
     databases = {}
     for name, table in content.get("databases", {}).items():
         section = f"databases.{name}"
@@ -94,7 +98,7 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
         name: _expand(str(value), environment, path, f"variables.{name}")
         for name, value in content.get("variables", {}).items()
     }
-    return Config(folder, databases, chosen, variables)
+    return Config(folder, databases, chosen, variables, content.get("pressure", {}))
 
 
 def _check(path: Path, section: str, table: Mapping[str, Any], known: Mapping[str, type]) -> None:

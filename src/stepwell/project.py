@@ -103,9 +103,10 @@ class Project:
 
     def site(self) -> Site:
         """Where the project's jobs run."""
+        from stepwell.jobs.pressure import read_thresholds
         from stepwell.jobs.runner import Site
 
-        return Site(self.open, self.config.ledger, self.variables)
+        return Site(self.open, self.config.ledger, self.variables, read_thresholds(self.config))
 
     def job(self, name: str) -> Definition:
         """The job of a name. Raises BadRequest."""

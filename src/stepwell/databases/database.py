@@ -49,6 +49,18 @@ class Activity:
     stage: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One measure of how hard a database is at work, such as 'replica lag'.
+
+    `unit` is 's', 'threads', 'parts' or 'share': 1 is then all that the server can take.
+    """
+
+    name: str
+    value: float
+    unit: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """One statement, as a database is asked to run it.
@@ -74,7 +86,7 @@ Evidence = dict[str, Any]
 
 
 class Database(Protocol):
-    """A database with one connection that does the work; only `activity` and `holders` may use another.
+    """A database with one connection that does the work; only `activity`, `holders` and `pressure` may use another.
 
     Every verb raises the classes of `stepwell.errors` alone, never the driver's.
     """
@@ -152,3 +164,6 @@ class Database(Protocol):
 
     def holders(self) -> list[str]:
         """Who holds locks that our connection waits for, one line each. Safe from another thread."""
+
+    def pressure(self) -> list[Signal]:
+        """How hard the server is at work; what it does not tell is left out. Never raises; safe from another thread."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, urlencode
 
-from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome
+from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome, Signal
 from stepwell.databases.lexing import Kind, Reader, Unterminated, tokens
 from stepwell.databases.url import Url
 from stepwell.errors import (
@@ -293,6 +293,10 @@ class SqliteDatabase:
 
     def holders(self) -> list[str]:
         """Empty: SQLite does not know who holds its locks."""
+        return []
+
+    def pressure(self) -> list[Signal]:
+        """Empty: there is no server that could be overloaded."""
         return []
 
     @property

@@ -32,6 +32,11 @@ class Connections:
             self._connected[name] = database
         return self._connected[name]
 
+    @property
+    def connected(self) -> dict[str, Database]:
+        """The databases that are connected now. Safe from another thread."""
+        return dict(self._connected)
+
     def close(self) -> None:
         for database in self._connected.values():
             database.close()

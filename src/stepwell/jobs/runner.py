@@ -21,6 +21,8 @@ from stepwell.jobs import sources
 from stepwell.jobs.batch import Connections
 from stepwell.jobs.definition import Definition, Drain, Groups
 from stepwell.jobs.lease import Lease
+from stepwell.jobs.limits import MOST_WORKERS, Limits
+from stepwell.jobs.pressure import Governor, Thresholds
 from stepwell.jobs.size import BatchSize
 from stepwell.jobs.work import Report, Task, Verdict, do
 from stepwell.ledger.jobs import Ledger
@@ -36,11 +38,15 @@ QUIET_PAUSE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where jobs run: how to open the project's databases, which one is the ledger, and the environment's flags."""
+    """Where jobs run: how to open the project's databases, which one is the ledger, and the environment's flags.
+
+    `thresholds` say, by database, when a job holds back; the defaults hold for one that is not named.
+    """
 
     open: Callable[[str], Database]
     ledger: str
     environment: Mapping[str, str]
+    thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ def run(
         return Outcome(definition.name, "off", 0)
     with Lease(lambda: site.open(site.ledger), definition.name) as lease:
         run = _Run(definition, site, lease, tell, stop or threading.Event())
-        with ThreadPoolExecutor(definition.workers, f"job {definition.name}") as threads:
+        with ThreadPoolExecutor(MOST_WORKERS, f"job {definition.name}") as threads:
             try:
                 return run.to_the_end(executor or threads)
             finally:
@@ -108,6 +114,10 @@ class _Run:
     local: threading.local = field(default_factory=threading.local)
     opened: list[Connections] = field(default_factory=list)
     counted: int = 0
+    governor: Governor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.governor = Governor(self.site.thresholds, self.used, self.show_held)
 
     def connections(self) -> Connections:
         """This thread's own."""
@@ -117,9 +127,24 @@ class _Run:
         found: Connections = self.local.connections
         return found
 
+    def used(self) -> dict[str, Database]:
+        """The databases that the job uses by now, one connection of each."""
+        return {name: database for connections in self.opened for name, database in connections.connected.items()}
+
     def close(self) -> None:
         for connections in self.opened:
             connections.close()
+
+    @property
+    def limits(self) -> Limits:
+        """What a person allows, as heard last."""
+        return Limits.load(self.lease.state.limits)
+
+    def show_held(self, reason: str) -> None:
+        """Tell why no batch begins; '' when they do again."""
+        state = self.lease.state
+        self.ledger.update(self.definition.name, self.lease.token, held_by=reason[:500])
+        self.tell(Progress(state.job, state.rows_done + self.counted, state.rows_left, 0, 0.0, reason))
 
     @property
     def ledger(self) -> Ledger:
@@ -182,7 +207,9 @@ class _Run:
         failed = len(ledger.failures(name))
         if state == "complete":
             ledger.update(name, self.lease.token, state="complete", held_by="", finished=ledger.clock())
-        elif state not in ("paused", "cancelled"):
+        elif state in ("paused", "cancelled"):
+            ledger.update(name, self.lease.token, held_by="")
+        else:
             ledger.update(name, self.lease.token, state="pending", held_by=state)
         found = ledger.read(name)
         assert found is not None
@@ -198,7 +225,8 @@ class _Run:
             halted = bool(self.halted)
             if halted and not self.pending:
                 return place
-            while not halted and len(self.pending) < self.definition.workers:
+            workers = self.limits.workers or self.definition.workers
+            while not halted and len(self.pending) < workers and self.governor.lets_begin():
                 task = self.due()
                 if task is None and not exhausted and not self.waiting:
                     cut = self.cut(size, place, failed)
@@ -232,11 +260,13 @@ class _Run:
 
     def cut(self, size: BatchSize, place: str, failed: tuple[sources.Key, ...]) -> tuple[Task, str] | None:
         """The next batch, recorded as begun, and the place behind it. None when there is nothing behind `place`."""
-        definition = self.definition
+        definition, limits = self.definition, self.limits
+        size.target = limits.target or definition.target
+        rows = min(size.rows, limits.size or size.rows)
         behind = sources.load_key(place) if place else None
         if isinstance(definition.source, Drain):
             behind = behind if self.pending else None
-        found = sources.next_scope(self.source, definition.source, behind, size.rows, failed)
+        found = sources.next_scope(self.source, definition.source, behind, rows, failed)
         if found is None:
             return None
         scope, last = found
@@ -260,6 +290,7 @@ class _Run:
         task = report.task
         if report.verdict is Verdict.FENCED:
             raise Fenced(self.definition.reference)
+        self.governor.ended(report.seconds, self.limits.pause or 0.0)
         if report.verdict is Verdict.DONE:
             size.learn(report.rows, report.seconds)
             self.counted += report.rows

@@ -61,6 +61,18 @@ class Connection:
         except Error as error:
             raise refusal(error, text) from None
 
+    def records(self, text: str) -> list[dict[str, Any]]:
+        """The rows of a statement, each by its columns' names: SHOW has other columns in every version."""
+        from pymysql.err import Error
+
+        try:
+            with self._driver.cursor() as cursor:
+                cursor.execute(text)
+                names = [column[0] for column in cursor.description]
+                return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        except Error as error:
+            raise refusal(error, text) from None
+
     def run(self, text: str, parameters: Sequence[Any] = (), tag: str = "") -> None:
         """Run a statement under a comment that names it, and pass over all its results."""
         from pymysql.cursors import SSCursor  # unbuffered, so that a large result is never held

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome
+from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome, Signal
 from stepwell.databases.mysql.connection import Connection, connect
 from stepwell.databases.mysql.definitions import from_json, look, storage, to_json
 from stepwell.databases.mysql.reading import read
@@ -288,3 +288,7 @@ class MysqlDatabase:
     def holders(self) -> list[str]:
         connection = self._open
         return self._watch.holders(connection.id) if connection else []
+
+    def pressure(self) -> list[Signal]:
+        connection = self._open
+        return self._watch.pressure(connection.id) if connection else []

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from stepwell.databases.database import Activity
+from stepwell.databases.database import Activity, Signal
+from stepwell.databases.mysql import pressure
 from stepwell.databases.mysql.connection import Connection, comment, connect
 from stepwell.databases.url import Url
 from stepwell.errors import Refused, StepwellError
@@ -96,6 +97,10 @@ class Watch:
     def holders(self, blocked: int) -> list[str]:
         """The sessions that connection `blocked` waits for, in words."""
         return self._ask(lambda connection: _holders(connection, blocked), [])
+
+    def pressure(self, own: int) -> list[Signal]:
+        """How hard the server is at work, besides connection `own`."""
+        return self._ask(lambda connection: pressure.read(connection, own), [])
 
     def close(self) -> None:
         with self._turn:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome
-from stepwell.databases.postgres import activity, conduct, migration_lock
+from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome, Signal
+from stepwell.databases.postgres import activity, conduct, migration_lock, pressure
 from stepwell.databases.url import Url
 from stepwell.errors import CannotConnect, ConnectionLost, StepwellError
 
@@ -181,6 +181,10 @@ class PostgresDatabase:
     def holders(self) -> list[str]:
         """Who holds locks that our connection waits for, one line each."""
         return self._observe(activity.blockers) or []
+
+    def pressure(self) -> list[Signal]:
+        """Replica lag, running threads, lock waits and the longest transaction, of all but Stepwell's own sessions."""
+        return self._observe(lambda observer, _pid: pressure.read(observer)) or []
 
     @property
     def _session(self) -> Session:

@@ -1,0 +1,66 @@
+"""How hard the server is at work. Each question needs a privilege of its own; what is refused is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stepwell.databases.database import Signal
+from stepwell.databases.mysql.connection import Connection
+from stepwell.errors import ConnectionLost, Refused
+
+THREADS = "SHOW GLOBAL STATUS LIKE 'Threads_running'"
+
+# innodb_trx needs the privilege PROCESS. Statements that wait for a table say so in their state alone.
+TRANSACTIONS = """
+SELECT
+  (SELECT count(*)
+   FROM information_schema.innodb_trx
+   WHERE trx_state = 'LOCK WAIT' AND trx_mysql_thread_id <> ?),
+  (SELECT count(*)
+   FROM information_schema.processlist
+   WHERE state LIKE 'Waiting for table%lock' AND id <> ?),
+  (SELECT max(TIMESTAMPDIFF(SECOND, trx_started, NOW()))
+   FROM information_schema.innodb_trx
+   WHERE trx_mysql_thread_id NOT IN (0, ?))
+"""
+
+MARIADB_REPLICATION, MYSQL_REPLICATION = "SHOW ALL SLAVES STATUS", "SHOW REPLICA STATUS"
+LAGS = ("Seconds_Behind_Master", "Seconds_Behind_Source")
+
+
+def read(connection: Connection, own: int) -> list[Signal]:
+    """Signals of all sessions but this one and connection `own`."""
+    found: list[Signal] = []
+    questions: tuple[Callable[[], list[Signal]], ...] = (
+        lambda: _threads(connection),
+        lambda: _transactions(connection, own),
+        lambda: _lag(connection),
+    )
+    for question in questions:
+        try:
+            found += question()
+        except ConnectionLost:
+            raise
+        except Refused:
+            continue
+    return found
+
+
+def _threads(connection: Connection) -> list[Signal]:
+    running = int(connection.query(THREADS)[0][1])
+    return [Signal("running threads", max(0, running - 1), "threads")]
+
+
+def _transactions(connection: Connection, own: int) -> list[Signal]:
+    rows, tables, longest = connection.query(TRANSACTIONS, (own, own, own))[0]
+    return [
+        Signal("lock waits", rows + tables, "threads"),
+        Signal("longest transaction", float(longest or 0), "s"),
+    ]
+
+
+def _lag(connection: Connection) -> list[Signal]:
+    """The lag of the server itself, where it is a replica. One whose replication stands still does not tell it."""
+    channels = connection.records(MARIADB_REPLICATION if connection.mariadb else MYSQL_REPLICATION)
+    lags = [channel[name] for channel in channels for name in LAGS if channel.get(name) is not None]
+    return [Signal("replica lag", float(max(lags)), "s")] if lags else []
