@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, urlencode
 
+from stepwell.databases import lines
 from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome, Signal
 from stepwell.databases.lexing import Kind, Reader, Unterminated, tokens
 from stepwell.databases.url import Url
@@ -183,6 +184,23 @@ class SqliteDatabase:
                 connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
             except (sqlite3.Error, MemoryError, OverflowError) as error:
                 _refuse(error)
+
+    def unload(self, text: str, parameters: Sequence[Any] = ()) -> Iterator[bytes]:
+        """The rows of a SELECT as tab-separated lines, in chunks."""
+        return lines.encode(self._stream(text, parameters))
+
+    def _stream(self, text: str, parameters: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        connection = self._connection
+        import sqlite3
+
+        try:
+            yield from connection.execute(text, parameters)
+        except (sqlite3.Error, MemoryError) as error:
+            _refuse(error)
+
+    def load(self, table: str, columns: Sequence[str], rows: bytes) -> None:
+        """Add tab-separated lines: all of them or none."""
+        self.insert(table, columns, lines.decode(rows))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -91,6 +91,25 @@ class Connection:
                     more = cursor.nextset()
         except Error as error:
             raise refusal(error, text) from None
+
+    def stream(self, text: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows of a SELECT as they come in; the connection is busy until the last."""
+        from pymysql.cursors import SSCursor
+        from pymysql.err import Error
+
+        try:
+            with SSCursor(self._driver) as cursor:
+                cursor.execute(self.bound(text, parameters))
+                yield from cursor
+        except Error as error:
+            raise refusal(error, text) from None
+
+    def bound(self, text: str, parameters: Sequence[Any]) -> str:
+        """A statement with the values of its placeholders written into it."""
+        if not parameters:
+            return text
+        bound: str = self._driver.cursor().mogrify(percent_style(text, "mysql"), tuple(parameters))
+        return bound
 
     def insert(self, text: str, rows: Sequence[Sequence[Any]], packet: int) -> None:
         """Run `INSERT … VALUES (?, …)` for all rows, many of them to a statement of at most `packet` bytes."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from stepwell.databases import lines
 from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome, Signal
 from stepwell.databases.mysql.connection import Connection, connect
 from stepwell.databases.mysql.definitions import from_json, look, storage, to_json
@@ -41,7 +42,7 @@ class MysqlDatabase:
 
     def __init__(self, name: str, url: Url) -> None:
         self.name = name
-        self._url = url
+        self.url = url
         self._open: Connection | None = None
         self._watch = Watch(name, url)
         database = url.database
@@ -62,7 +63,7 @@ class MysqlDatabase:
     def connect(self) -> None:
         if self._open is not None:
             self._open.close()
-        self._open = connect(self.name, self._url, SETTINGS)
+        self._open = connect(self.name, self.url, SETTINGS)
         self._began_session()
 
     def close(self) -> None:
@@ -80,7 +81,7 @@ class MysqlDatabase:
     def reset(self) -> None:
         # COM_RESET_CONNECTION would do all of this, and give the migration lock away.
         connection = self._connection
-        connection.query(f"USE {quoted(self._url.database)}")
+        connection.query(f"USE {quoted(self.url.database)}")
         if self._temporary:
             connection.query(f"DROP TEMPORARY TABLE IF EXISTS {', '.join(sorted(self._temporary))}")
             self._temporary.clear()
@@ -159,6 +160,16 @@ class MysqlDatabase:
         text = f"INSERT INTO {as_sql(table)} ({names}) VALUES ({places})"
         self._connection.insert(text, rows, self._packet)
 
+    def unload(self, text: str, parameters: Sequence[Any] = ()) -> Iterator[bytes]:
+        return lines.encode(self._connection.stream(text, parameters))
+
+    def load(self, table: str, columns: Sequence[str], rows: bytes) -> None:
+        self.insert(table, columns, lines.decode(rows))
+
+    def bound(self, text: str, parameters: Sequence[Any]) -> str:
+        """A statement with the values of its `?` placeholders written into it."""
+        return self._connection.bound(text, parameters)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         connection = self._connection
@@ -218,7 +229,7 @@ class MysqlDatabase:
         return list(TABLES)
 
     def home(self) -> str:
-        return quoted(self._url.database)
+        return quoted(self.url.database)
 
     # --- what a statement does, and what became of it ---
 

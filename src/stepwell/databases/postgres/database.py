@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -67,7 +67,7 @@ class PostgresDatabase:
 
     def __init__(self, name: str, url: Url) -> None:
         self.name = name
-        self._url = url
+        self.url = url
         self._working: Session | None = None
         self._observer: Session | None = None
         self._observing = threading.Lock()
@@ -114,6 +114,22 @@ class PostgresDatabase:
         session = self._session
         session.unlimit_statements()
         session.copy(table, columns, rows)
+
+    def unload(self, text: str, parameters: Sequence[Any] = ()) -> Iterator[bytes]:
+        """The rows of a SELECT as tab-separated lines, in chunks, by COPY."""
+        session = self._session
+        session.unlimit_statements()
+        return session.unload(text, parameters)
+
+    def load(self, table: str, columns: Sequence[str], lines: bytes) -> None:
+        """Add tab-separated lines by COPY: all of them or none. `table` is spelled as in SQL."""
+        session = self._session
+        session.unlimit_statements()
+        session.load(table, columns, lines)
+
+    def bound(self, text: str, parameters: Sequence[Any]) -> str:
+        """A statement with the values of its `?` placeholders written into it."""
+        return self._session.bound(text, parameters)
 
     def transaction(self) -> AbstractContextManager[None]:
         """Commit at the end of the block, roll back when it raises."""
@@ -197,8 +213,8 @@ class PostgresDatabase:
             from stepwell.databases.postgres.session import open_session
         except ImportError as error:
             do = 'Install the driver: pip install "stepwell[postgres]"'
-            raise CannotConnect(self.name, str(self._url), str(error), do) from None
-        return open_session(self.name, self._url, patience)
+            raise CannotConnect(self.name, str(self.url), str(error), do) from None
+        return open_session(self.name, self.url, patience)
 
     def _observe(self, look: Callable[[Session, int], T]) -> T | None:
         """What `look` sees of the working backend over the second connection; None when it can't be had."""

@@ -18,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
 from stepwell import __version__
+from stepwell.databases import lines
 from stepwell.databases.lexing import Unterminated
 from stepwell.databases.postgres.placeholders import for_psycopg
 from stepwell.databases.url import Url
@@ -38,6 +39,8 @@ KINDS: dict[str, type[Refused]] = {
     "53200": MemoryLimit,
     "55P03": LockTimeout,
 }
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\0")
 
 ADVICE = (
     (
@@ -152,6 +155,37 @@ class Session:
                     copy.write_row(row)
         except psycopg.Error as error:
             self._refuse(error, 0, started, placed=False)
+
+    def unload(self, text: str, parameters: Sequence[Any]) -> Iterator[bytes]:
+        """The rows of a SELECT as tab-separated lines, in chunks. The connection is busy until the last."""
+        statement = f"COPY ({self.bound(text, parameters)}) TO STDOUT"
+        started = time.monotonic()
+        try:
+            with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+                yield from lines.chunks(map(bytes, copy))
+        except psycopg.Error as error:
+            self._refuse(error, 0, started, placed=False)
+
+    def load(self, table: str, columns: Sequence[str], rows: bytes) -> None:
+        """Add rows, given as tab-separated lines, to a table, spelled as in SQL: all of them or none."""
+        if _NUL.search(rows):  # COPY would take the digits behind it for a part of it
+            raise Refused("PostgreSQL's text has no character NUL", code="22021")
+        names = sql.SQL(", ").join(map(sql.Identifier, columns))
+        started = time.monotonic()
+        try:
+            with (
+                self._connection.cursor() as cursor,
+                cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(sql.SQL(table), names)) as copy,
+            ):
+                copy.write(rows)
+        except psycopg.Error as error:
+            self._refuse(error, 0, started, placed=False)
+
+    def bound(self, text: str, parameters: Sequence[Any]) -> str:
+        """A statement with the values of its placeholders written into it."""
+        if not parameters:
+            return text
+        return psycopg.ClientCursor(self._connection).mogrify(for_psycopg(text).encode(), parameters)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
