@@ -38,18 +38,23 @@ def job(options: argparse.Namespace, output: Output) -> int:
 
 
 def up_to_the_end(project: Project, options: Options, result: Result, output: Output) -> Result:
-    """Run the jobs that scripts wait for, and apply these, until nothing waits that could go on."""
-    applied = list(result.applied)
+    """Run the release's jobs, each once, and apply the scripts that wait for them, as long as that leads on."""
+    applied, tried = list(result.applied), set[str]()
     while True:
-        waiting = [found for found in project.overview() if found.state != "complete" and not found.waits_for]
-        if not waiting:
+        ready = [
+            found.name
+            for found in project.overview()
+            if found.state != "complete" and not found.waits_for and found.name not in tried
+        ]
+        if not ready:
             return replace(result, applied=applied)
-        for found in waiting:
+        for name in ready:
+            tried.add(name)
             try:
-                _run(project, found.name, output)
+                _run(project, name, output)
             except LeaseHeld as error:
                 output.note(error.what)
-                _watch(project, found.name, output)
+                _watch(project, name, output)
         result = project.up(options, output.tell)
         applied += result.applied
 

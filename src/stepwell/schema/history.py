@@ -116,17 +116,15 @@ def read(database: Database) -> History:
             return History()
         if not set(COLUMNS) <= set(present):
             raise ForeignHistory(database.name, present) from None
-        raise
+        rows = database.query(APPLIED)  # another run has made it since; if not, this says what is wrong
     if any(int(row[4]) > LAYOUT for row in rows):
         raise NewerHistory(database.name)
     applied = {str(row[0]): Applied(*map(str, row[:4])) for row in rows}
     try:
-        entries = tuple(_entry(row) for row in database.query(OPEN))
+        found = database.query(OPEN)
     except Refused:
-        if database.columns("schema_migrations_journal"):
-            raise
-        entries = ()
-    return History(True, applied, entries)
+        found = database.query(OPEN) if database.columns("schema_migrations_journal") else []
+    return History(True, applied, tuple(_entry(row) for row in found))
 
 
 def _entry(row: Iterable[object]) -> Entry:

@@ -50,6 +50,7 @@ def outlook(targets: Sequence[Target], options: Options) -> Outlook:
 def _coming(targets: Sequence[Target], script: Script, options: Options) -> Coming:
     target = next(target for target in targets if target.database.name == script.database)
     if script.is_python:
+        _ = script.reversible  # reads the file: what is wrong in it is told by `plan` already
         return Coming(script.reference, [], "Python", [])
     statements = script.statements("up", options.variables)
     attempt = target.history.attempt(script.version, "up")

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stepwell.databases.database import Database
+from stepwell.errors import NoWayBack
 from stepwell.schema import events, history
-from stepwell.schema.apply import Runner, apply
+from stepwell.schema.apply import Runner, apply, one_transaction, survey
 from stepwell.schema.journal import Journal
 from stepwell.schema.log import logged
 from stepwell.schema.plan import Difference, Target
@@ -19,6 +20,23 @@ from stepwell.scripts.script import Script
 
 if TYPE_CHECKING:
     from stepwell.schema.plan import Options
+
+
+def check(targets: Sequence[Target], scripts: Sequence[Script], direction: str, options: Options) -> None:
+    """Read every script to its end before the first is run: one bad file, and nothing is changed.
+
+    Raises BadScript, MissingVariable, NoWayBack.
+    """
+    databases = {target.database.name: target.database for target in targets}
+    for script in scripts:
+        # Of a Python script this looks for its functions without running it, so it comes for `up` too.
+        if not script.reversible and direction == "down":
+            raise NoWayBack(script.reference, str(script.path))
+        if not script.is_python:
+            statements = script.statements(direction, options.variables)
+            if script.front.transaction:
+                database = databases[script.database]
+                one_transaction(database, script, statements, survey(database, script, statements))
 
 
 @contextmanager

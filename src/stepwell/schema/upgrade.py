@@ -30,8 +30,10 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener) -> Re
     refuse_differences(plan, options.accept)
     if plan.nothing_to_do:
         return Result([], plan.skipped, plan.waiting)
-    from stepwell.schema.running import accept, locked, run  # not for a run with nothing to do
+    from stepwell.schema.running import accept, check, locked, run  # not for a run with nothing to do
 
+    check(targets, plan.half_undone, "down", options)
+    check(targets, plan.ready, "up", options)
     with locked(targets, options, tell) as (targets, runner_of):
         plan = make_plan(targets, options)
         accept(refuse_differences(plan, options.accept), runner_of)
@@ -47,9 +49,9 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener) -> Re
 
 def down(targets: Sequence[Target], options: Options, tell: events.Listener) -> Result:
     """Undo the last `count` scripts of a database, or all after `to`, newest first."""
-    from stepwell.schema.running import locked, run
+    from stepwell.schema.running import check, locked, run
 
-    to_undo(targets, options)
+    check(targets, to_undo(targets, options), "down", options)
     with locked(targets, options, tell) as (targets, runner_of):
         scripts = to_undo(targets, options)
         for script in scripts:
