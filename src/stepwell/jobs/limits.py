@@ -42,10 +42,10 @@ class Limits:
         values = asdict(self)
         known = [limit.name for limit in fields(self)]
         for assignment in assignments:
-            name, _, written = assignment.partition("=")
+            name, equals, written = assignment.partition("=")
             if name not in known:
                 raise BadRequest(f"unknown limit {name!r}{did_you_mean(name, known)}", f"Known are {', '.join(known)}.")
-            values[name] = _value(name, written) if written else None
+            values[name] = _value(name, written) if written or not equals else None
         return Limits(**values)
 
 
