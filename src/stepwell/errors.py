@@ -273,7 +273,7 @@ class StatementFailed(StepwellError):
             "Denied": "lacks a privilege",
         }.get(cause.kind, "failed")
         super().__init__(
-            f"{reference}, statement {position} of {count} {label}",
+            f"{reference}, statement {position}{f' of {count}' if count else ''} {label}",
             where=f"{where}: {shorten(text, 100)}",
             said="\n".join([cause.said, *(f"blocked by {holder}" for holder in cause.holders)]),
             now=now,
@@ -489,6 +489,20 @@ class JobStalled(StepwellError):
             said=error,
             now="all batches but this one are done or not begun; nothing is lost",
             do="Mend the cause; the next run goes on from here.",
+        )
+
+
+class NotExact(StepwellError):
+    """A value, or a type, that the target of a copy can't hold as it is. Nothing else is written in its place."""
+
+    def __init__(self, column: str, types: str, said: str) -> None:
+        self.column = column
+        super().__init__(
+            f"{column} can't be copied exactly: {types}",
+            said=said,
+            now="the row with this value was not copied; repeated with a key, a copy goes on where it stopped",
+            do="Correct the value in the source, leave its row out by a condition, or give the target's column a type\n"
+            "that can hold it (Nullable for NULL, wider numbers, DateTime64 for times, String for text or bytes).",
         )
 
 

@@ -17,7 +17,7 @@ from stepwell.databases import url as urls
 from stepwell.databases.database import Database
 from stepwell.errors import BadProject, BadRequest, did_you_mean
 from stepwell.schema import history, plan, upgrade
-from stepwell.schema.plan import Options, Target
+from stepwell.schema.plan import LOCK_WAIT, Options, Target
 from stepwell.schema.upgrade import Result
 from stepwell.scripts.folder import load as load_scripts
 from stepwell.scripts.script import Script
@@ -61,18 +61,21 @@ class Project:
         entry = self.config.databases[name]
         return load_scripts(self.config.folder / entry.scripts, name, self.open(name).engine)
 
-    def open(self, name: str) -> Database:
+    def open(self, name: str, patience: float = LOCK_WAIT) -> Database:
         """One database's adapter, not connected."""
         entry = self.config.databases[name]
-        return open_database(name, entry.url, self.config.folder, entry.cluster)
+        return open_database(name, entry.url, self.config.folder, entry.cluster, patience)
 
     @contextmanager
-    def targets(self) -> Iterator[list[Target]]:
-        """All databases connected, with their scripts and histories; closed after the block."""
+    def targets(self, patience: float = LOCK_WAIT) -> Iterator[list[Target]]:
+        """All databases connected, with their scripts and histories; closed after the block.
+
+        `patience` is how many seconds to wait for a chDB folder that another process has.
+        """
         self._refuse_twins()
         opened = []
         for name in sorted(self.config.databases, key=lambda name: name != self.config.ledger):
-            database = self.open(name)
+            database = self.open(name, patience)
             entry = self.config.databases[name]
             opened.append((database, load_scripts(self.config.folder / entry.scripts, name, database.engine)))
         with ExitStack() as stack:
@@ -85,7 +88,7 @@ class Project:
 
     def up(self, options: Options | None = None, tell: events.Listener = _silent) -> Result:
         """Apply every script that is ready, in the order of the graph."""
-        with self.targets() as targets:
+        with self.targets(options.lock_wait if options else LOCK_WAIT) as targets:
             return upgrade.up(targets, self._options(options, targets), tell)
 
     # --- jobs -------------------------------------------------------------------------------------------------
@@ -170,7 +173,7 @@ class Project:
 
     def down(self, options: Options, tell: events.Listener = _silent) -> Result:
         """Undo the last `count` scripts of `options.database`, or all after `options.to`."""
-        with self.targets() as targets:
+        with self.targets(options.lock_wait) as targets:
             return upgrade.down(targets, self._options(options, targets), tell)
 
     def outlook(self, options: Options | None = None) -> Outlook:

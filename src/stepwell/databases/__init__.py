@@ -8,10 +8,10 @@ from stepwell.databases import url as urls
 from stepwell.databases.database import Database
 
 
-def open_database(name: str, url: str, root: Path, cluster: str = "") -> Database:
+def open_database(name: str, url: str, root: Path, cluster: str = "", patience: float = 900.0) -> Database:
     """The adapter for a URL, not connected yet. `root` is the folder that embedded engines' paths start from.
 
-    Raises BadUrl.
+    `patience` is how many seconds `connect` may wait for a chDB folder that another process has. Raises BadUrl.
     """
     parsed = urls.parse(url)
     # Imported here, so that a project pays for the engines it uses only.
@@ -29,4 +29,4 @@ def open_database(name: str, url: str, root: Path, cluster: str = "") -> Databas
         return SqliteDatabase(name, parsed, root)
     from stepwell.databases.clickhouse import ClickhouseDatabase
 
-    return ClickhouseDatabase(name, parsed, root, cluster)
+    return ClickhouseDatabase(name, parsed, root, cluster, patience)

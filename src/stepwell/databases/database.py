@@ -93,6 +93,8 @@ class Database(Protocol):
 
     name: str
     engine: str
+    transactional: bool
+    """Whether it has transactions."""
     session_lock: bool
     """Whether `lock` is held by the working connection itself, so that neither can outlive the other."""
 

@@ -109,6 +109,7 @@ class SqliteDatabase:
 
     engine = "sqlite"
     session_lock = True
+    transactional = True
 
     def __init__(self, name: str, url: Url, root: Path) -> None:
         self.name = name

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
-from stepwell.databases.database import Command, Conduct, Database
+from stepwell.databases.database import Command, Database
 from stepwell.databases.lexing import Kind, tokens
 from stepwell.errors import StepwellError
 from stepwell.jobs.definition import Definition
@@ -14,8 +14,6 @@ from stepwell.jobs.sources import Key, Scope, condition, keys_in
 
 MARK = "${batch}"
 """What stands in a statement for the condition that finds the batch's rows."""
-
-PROBE = Command(text="INSERT INTO t VALUES (1)")
 
 
 class Connections:
@@ -65,7 +63,7 @@ class Batch:
     def on(self, name: str) -> Database:
         """A database of the project, in the batch's transaction where it has transactions."""
         database = self._connections.get(name)
-        if name not in self._transactions and database.conduct(PROBE) is Conduct.TRANSACTIONAL:
+        if name not in self._transactions and database.transactional:
             stack = ExitStack()
             stack.enter_context(database.transaction())
             self._transactions[name] = stack

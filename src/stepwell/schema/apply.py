@@ -56,9 +56,12 @@ class Runner:
     assert_locked: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Work:
-    """A script under way in one direction. `own` are the tables that its statements so far have created."""
+    """A script under way in one direction. `own` are the tables that its statements so far have created.
+
+    `count` is the number of its statements; 0 for a Python script, where only its end tells.
+    """
 
     runner: Runner
     script: Script
@@ -66,6 +69,8 @@ class Work:
     attempt: Attempt
     count: int
     own: set[str] = field(default_factory=set)
+    started: float = field(default_factory=time.monotonic)
+    closed: bool = False
 
     def where(self, statement: Statement, offset: int | None = None) -> str:
         """file:line of a statement, or of an offset in it."""
@@ -96,12 +101,22 @@ class Work:
             note=note,
         )
 
-    def record(self, seconds: float) -> None:
+    def record(self, count: int) -> None:
         """Say in `schema_migrations` that the script is applied, or is no more."""
         if self.direction == "up":
-            self.runner.journal.record(self.script.version, self.script.checksum, seconds, self.count)
+            seconds = time.monotonic() - self.started
+            self.runner.journal.record(self.script.version, self.script.checksum, seconds, count)
         else:
             self.runner.journal.forget(self.script.version)
+            # Else the statements of an `up` long ago would be taken for those of the next one.
+            self.runner.journal.write("reverted", self.script.version, "down")
+
+    def close(self, count: int) -> None:
+        """Record a journalled script as a whole. Killed between the two, the first alone already tells the truth."""
+        self.record(count)
+        if self.direction == "up":
+            self.runner.journal.write("applied", self.script.version, "up")
+        self.closed = True
 
 
 def command_for(script: Script, statement: Statement, own: Iterable[str] = (), tag: str = "") -> Command:
@@ -136,16 +151,16 @@ def apply(runner: Runner, script: Script, direction: str = "up") -> None:
     if not attempt:
         _refuse_orphans(work, statements)
     runner.tell(events.Started(script.reference, direction, len(statements), whole, len(attempt.done)))
-    started = time.monotonic()
     if whole:
-        _apply_whole(work, statements, conducts, started)
+        _apply_whole(work, statements, conducts)
     else:
         for statement in statements:
             apply_statement(work, statement)
-        close(work, time.monotonic() - started)
+        if not work.closed:
+            close(work, len(statements))
     if Conduct.SESSION in conducts:
         runner.database.reset()
-    runner.tell(events.Finished(script.reference, direction, len(statements), time.monotonic() - started))
+    runner.tell(events.Finished(script.reference, direction, len(statements), time.monotonic() - work.started))
 
 
 def survey(database: Database, script: Script, statements: Iterable[Statement]) -> list[Conduct]:
@@ -182,7 +197,7 @@ def one_transaction(
     return not alone and script.front.transaction is not False and Conduct.TRANSACTIONAL in conducts
 
 
-def _apply_whole(work: Work, statements: list[Statement], conducts: list[Conduct], started: float) -> None:
+def _apply_whole(work: Work, statements: list[Statement], conducts: list[Conduct]) -> None:
     database = work.runner.database
     # Settings that open a script are sent before its transaction begins: some have no effect inside one.
     first = next(index for index, conduct in enumerate(conducts) if conduct is not Conduct.SESSION)
@@ -193,12 +208,12 @@ def _apply_whole(work: Work, statements: list[Statement], conducts: list[Conduct
         with database.transaction():
             for statement in statements[first:]:
                 _send(work, statement, replace(work.command(statement), tag=""))
-            work.record(time.monotonic() - started)
+            work.record(len(statements))
 
-    _in_transaction(work, statements[-1], send_all, "rolled back: nothing of this script remains")
+    in_transaction(work, statements[-1], send_all, "rolled back: nothing of this script remains")
 
 
-def _in_transaction(work: Work, last: Statement, send: Callable[[], None], rolled_back: str) -> None:
+def in_transaction(work: Work, last: Statement, send: Callable[[], None], rolled_back: str) -> None:
     """Run `send`, which is one transaction, and run it again after a pause as long as it only meets locks."""
     for pause in pauses():
         try:
@@ -239,11 +254,13 @@ def apply_statement(work: Work, statement: Statement) -> None:
         work.own.add(table)
 
 
-def close(work: Work, seconds: float) -> None:
-    """Record a journalled script as a whole. Killed between the two, the first alone already tells the truth."""
-    work.record(seconds)
-    event = "applied" if work.direction == "up" else "reverted"
-    work.runner.journal.write(event, work.script.version, work.direction)
+def close(work: Work, count: int) -> None:
+    """Record a journalled script as a whole, in one commit where the engine has commits."""
+    if not work.runner.database.transactional:
+        work.close(count)
+        return
+    with work.runner.database.transaction():
+        work.close(count)
 
 
 def _settled_as_done(work: Work, statement: Statement, command: Command) -> bool:
@@ -272,7 +289,7 @@ def _apply_with_its_record(work: Work, statement: Statement, command: Command) -
             _send(work, statement, replace(command, tag=""))
             work.write("done", statement)
 
-    _in_transaction(work, statement, send, "rolled back: the statement changed nothing")
+    in_transaction(work, statement, send, "rolled back: the statement changed nothing")
 
 
 def _apply_journalled(work: Work, statement: Statement, command: Command) -> None:
@@ -294,8 +311,19 @@ def _apply_journalled(work: Work, statement: Statement, command: Command) -> Non
                 raise failed(work, statement, error, now, recorded=True) from error
             _give_way(work, statement, error, pause)
         else:
-            work.write("done", statement, command.tag)
+            _done(work, statement, command)
             return
+
+
+def _done(work: Work, statement: Statement, command: Command) -> None:
+    """Record a statement as done, and with the last one its script, in one commit where the engine has commits."""
+    if not work.runner.database.transactional:
+        work.write("done", statement, command.tag)
+        return
+    with work.runner.database.transaction():
+        work.write("done", statement, command.tag)
+        if statement.index == work.count:
+            work.close(work.count)
 
 
 def _clear_away(

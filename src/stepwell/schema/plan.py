@@ -11,6 +11,9 @@ from stepwell.errors import HistoryDiffers
 from stepwell.schema.history import History
 from stepwell.scripts.script import Script
 
+LOCK_WAIT = 900.0
+"""Seconds to wait for another run, unless told otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -24,7 +27,7 @@ class Options:
     to: str | None = None
     count: int | None = None
     accept: tuple[str, ...] = ()
-    lock_wait: float = 900.0
+    lock_wait: float = LOCK_WAIT
     variables: Mapping[str, str] = field(default_factory=dict)
     others: tuple[graph.Step, ...] = ()
 

@@ -17,7 +17,7 @@ from typing import Any
 from stepwell.databases.database import Command, Conduct
 from stepwell.errors import BadScript, EditedHalfway, NoWayBack, Refused, StepwellError
 from stepwell.schema import events
-from stepwell.schema.apply import Runner, Work, apply_statement, close, failed
+from stepwell.schema.apply import Runner, Work, apply_statement, close, in_transaction
 from stepwell.scripts.script import Script, Statement
 
 
@@ -58,7 +58,7 @@ def apply_python(runner: Runner, script: Script, direction: str = "up") -> None:
     whole = whole and script.front.transaction is not False and not attempt
     work = Work(runner, script, direction, attempt, 0)
     runner.tell(events.Started(script.reference, direction, 0, whole, len(attempt.done)))
-    started, sent = time.monotonic(), 0
+    sent = 0
 
     def plain(statement: Statement) -> None:
         nonlocal sent
@@ -67,7 +67,8 @@ def apply_python(runner: Runner, script: Script, direction: str = "up") -> None:
         try:
             runner.database.run(replace(work.command(statement), tag=""))
         except Refused as error:
-            raise failed(work, statement, error, "rolled back: nothing of this script remains") from error
+            error.statement = statement
+            raise
         runner.tell(events.Returned(script.reference, sent))
 
     def journalled(statement: Statement) -> None:
@@ -79,14 +80,17 @@ def apply_python(runner: Runner, script: Script, direction: str = "up") -> None:
             raise EditedHalfway(script.reference, sent, work.where(statement), state)
         apply_statement(work, statement)
 
+    def together() -> None:
+        with runner.database.transaction():
+            function(ScriptDatabase(work, plain))
+            work.record(sent)
+
     try:
         if whole:
-            with runner.database.transaction():
-                function(ScriptDatabase(work, plain))
-                work.record(time.monotonic() - started)
+            in_transaction(work, Statement("", 1, 0), together, "rolled back: nothing of this script remains")
         else:
             function(ScriptDatabase(work, journalled))
-            close(work, time.monotonic() - started)
+            close(work, sent)
     except StepwellError:
         raise
     except Exception as error:
@@ -99,7 +103,7 @@ def apply_python(runner: Runner, script: Script, direction: str = "up") -> None:
         raise BadScript(
             script.path, line, f"{type(error).__name__}: {error} ({now})", "Correct the script."
         ) from error
-    runner.tell(events.Finished(script.reference, direction, sent, time.monotonic() - started))
+    runner.tell(events.Finished(script.reference, direction, sent, time.monotonic() - work.started))
 
 
 def _line_in(script: Script, error: BaseException) -> int:

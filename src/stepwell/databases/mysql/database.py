@@ -39,6 +39,7 @@ class MysqlDatabase:
 
     engine = "mysql"
     session_lock = True
+    transactional = True
 
     def __init__(self, name: str, url: Url) -> None:
         self.name = name

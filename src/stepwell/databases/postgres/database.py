@@ -64,6 +64,7 @@ class PostgresDatabase:
 
     engine = "postgres"
     session_lock = True
+    transactional = True
 
     def __init__(self, name: str, url: Url) -> None:
         self.name = name
