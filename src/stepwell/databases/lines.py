@@ -61,14 +61,19 @@ def _joined(lines: list[str]) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _field(value: Any) -> str:
-    if value is None:
-        return NULL
+def spelled(value: Any) -> str:
+    """A value as the text that stands for it between two databases."""
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
-    text = str(value)
+    return str(value)
+
+
+def _field(value: Any) -> str:
+    if value is None:
+        return NULL
+    text = spelled(value)
     return _SPECIAL.sub(lambda found: _WRITTEN[found[0]], text) if _SPECIAL.search(text) else text
 
 

@@ -1,0 +1,228 @@
+"""ClickHouse's side of a copy: its columns, their values as text, and rows coming in.
+
+Rows come in by one INSERT … SELECT, be it from a stage that holds texts or straight from the other server. It converts
+each text and turns the value into text again: where the two differ, it fails instead of writing anything else.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from stepwell.databases.clickhouse.names import literal, parse
+from stepwell.databases.clickhouse.names import quote as quoted
+from stepwell.databases.database import Command, Database
+from stepwell.errors import Refused
+from stepwell.jobs.copying.column import Column, Kind, Pair, blame, not_exact
+
+COLUMNS = "SELECT name, type FROM system.columns WHERE database = ? AND table = ? ORDER BY position"
+
+WRAPPED = re.compile(r"(?:Nullable|LowCardinality)\((.*)\)$")
+RAW = ("String", "FixedString")
+FLOATS = ("Float32", "Float64", "BFloat16")
+OPAQUE = ("Map", "Tuple", "JSON", "Object", "Variant", "Dynamic", "Nested", "AggregateFunction", "SimpleAggregateFunction")
+"""Types whose text, read again, may be another value. They are read as JSON and never written."""
+
+SETTINGS = {
+    "insert_null_as_default": 0,
+    "precise_float_parsing": 1,
+    "output_format_decimal_trailing_zeros": 0,
+}
+STRINGS = "Array(Nullable(String))"
+
+
+def columns(database: Database, table: str) -> list[Column]:
+    """The columns of a table, `name` or `database.name`."""
+    place, name = parse(table)
+    rows = database.query(COLUMNS, (place or _current(database), name))
+    return [_column(str(name), str(spelled)) for name, spelled in rows]
+
+
+def _current(database: Database) -> str:
+    return str(database.query("SELECT currentDatabase()")[0][0])
+
+
+def _column(name: str, spelled: str) -> Column:
+    bare = _bare(spelled)
+    family = bare.partition("(")[0]
+    kind = Kind.ARRAY if family == "Array" else Kind.FLOAT if family in FLOATS else Kind.PLAIN
+    return Column(name, bare, family, kind, "Nullable(" in spelled.partition("Array(")[0], family in RAW)
+
+
+def _bare(spelled: str) -> str:
+    while found := WRAPPED.match(spelled):
+        spelled = found[1]
+    return spelled
+
+
+def quote(name: str) -> str:
+    return quoted(name)
+
+
+def prepare(database: Database) -> None:
+    """Nothing: what a statement needs is said in its own settings."""
+
+
+def text(column: Column, wire: Kind, value: str) -> str:
+    """SQL for the text of a value of this column."""
+    return f"lower(hex({value}))" if wire is Kind.BYTES else _text(column.type, value)
+
+
+def _text(spelled: str, value: str, depth: int = 0) -> str:
+    bare = _bare(spelled)
+    match bare.partition("(")[0]:
+        case "Array":
+            element = f"e{depth}"
+            inside = _text(bare[6:-1], element, depth + 1)
+            return f"toJSONString(arrayMap({element} -> {inside}, {value}))"
+        case "Bool":
+            return f"toString(toUInt8({value}))"
+        case "Float32" | "Float64" | "BFloat16":
+            return f"toString(toFloat64({value}))"
+        case "DateTime":
+            return f"toString(toTimeZone({value}, 'UTC'))"
+        case "DateTime64" if not bare.startswith("DateTime64(0"):
+            return f"trimRight(trimRight(toString(toTimeZone({value}, 'UTC')), '0'), '.')"
+        case "DateTime64":
+            return f"toString(toTimeZone({value}, 'UTC'))"
+        case family if family in OPAQUE:
+            return f"toJSONString({value})"
+    return f"toString({value})"
+
+
+def _value(pair: Pair, spelled: str, came: str, depth: int = 0) -> str:
+    """SQL for the value of a text in a type, NULL where it has none or where `came` is NULL."""
+    bare = _bare(spelled)
+    match bare.partition("(")[0]:
+        case "Array":
+            element = f"e{depth}"
+            inside = _value(pair, bare[6:-1], element, depth + 1)
+            if "Nullable(" not in bare[6:].partition("Array(")[0]:
+                inside = f"assumeNotNull({inside})"
+            return f"arrayMap({element} -> {inside}, JSONExtract(ifNull({came}, '[]'), '{STRINGS}'))"
+        case "String":
+            return f"unhex({came})" if pair.wire is Kind.BYTES else came
+        case "FixedString":
+            whole = f"unhex({came})" if pair.wire is Kind.BYTES else came
+            return f"CAST(if(length({whole}) <= {bare[12:-1]}, {whole}, NULL) AS Nullable({bare}))"
+        case "Enum8" | "Enum16":
+            return f"CAST({came} AS Nullable({bare}))"
+        case "Float32" | "BFloat16":
+            return f"CAST(accurateCastOrNull({came}, 'Float64') AS Nullable({bare}))"
+        case "DateTime":
+            return f"CAST(toDateTimeOrNull({came}, 'UTC') AS Nullable({bare}))"
+        case "DateTime64":
+            scale = bare[11:].rstrip(")").partition(",")[0]
+            return f"CAST(toDateTime64OrNull({came}, {scale}, 'UTC') AS Nullable({bare}))"
+    return f"accurateCastOrNull({came}, {literal(bare)})"
+
+
+def _bad(pair: Pair, came: str, value: str) -> str:
+    """SQL that is true where the target would not give back the text that came."""
+    target = pair.target
+    again = text(target, pair.wire, value)
+    if target.family == "String":
+        same = "1"
+    elif target.kind is Kind.ARRAY:
+        same = f"JSONType(ifNull({came}, '')) = 'Array' AND JSONExtract({again}, '{STRINGS}') = JSONExtract(ifNull({came}, ''), '{STRINGS}')"
+    elif pair.wire is Kind.FLOAT:
+        same = f"{again} = toString(accurateCastOrNull({came}, 'Float64'))"
+    else:
+        same = f"{again} = {came}"
+    differs = f"isNotNull({came}) AND NOT ifNull({same}, 0)"
+    return f"({differs})" if target.nullable else f"(isNull({came}) OR ({differs}))"
+
+
+class Landing:
+    """Rows on their way into a table, from a stage in memory or from any other `origin` with columns of text.
+
+    Where rows may be there already, the key tells. `FROM` an origin is read twice then: once for the keys that it has.
+    """
+
+    def __init__(self, database: Database, table: str, pairs: Sequence[Pair], key: Sequence[str]) -> None:
+        self._database, self._pairs, self._key = database, pairs, key
+        place, name = parse(table)
+        self._home = place or _current(database)
+        self._table = quoted(self._home, name)
+        self._texts = [f"c{place}" for place in range(len(pairs))]
+        self._stage = ""
+        self._require_writable(table)
+
+    def _require_writable(self, table: str) -> None:
+        for pair in self._pairs:
+            if pair.target.family in OPAQUE:
+                raise not_exact(table, pair, f"a text read as {pair.target.family} may not be the same value again")
+
+    def __enter__(self) -> Landing:
+        fields = ", ".join(f"{name} Nullable(String)" for name in self._texts)
+        stage = quoted(self._home, f"stepwell_copy_{uuid.uuid4().hex}")
+        self._database.query(f"CREATE TABLE {stage} ({fields}) ENGINE = Memory")
+        self._stage = stage
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        try:
+            self._database.query(f"DROP TABLE IF EXISTS {self._stage} SYNC")
+        except Refused:
+            if kind is None:
+                raise
+
+    def land(self, lines: bytes) -> None:
+        """Add those rows of whole lines that are not there yet. Raises NotExact."""
+        self._database.load(self._stage, self._texts, lines)
+        self.draw(self._stage)
+        self._database.query(f"TRUNCATE TABLE {self._stage}")
+
+    def draw(self, origin: str) -> None:
+        """Add those rows of an origin that are not there yet, in one statement. Raises NotExact."""
+        tag = f"stepwell copy {uuid.uuid4()}"
+        try:
+            self._database.run(Command(text=self._insert(origin), tag=tag))
+        except Refused as error:
+            if type(error) is not Refused:
+                raise
+            found = blame(self._table, self._pairs, lambda place: self._unfit(origin, place))
+            raise (found or error) from None
+
+    def _unfit(self, origin: str, place: int) -> list[tuple[Any, ...]]:
+        pair, came = self._pairs[place], f"c{place}"
+        bad = _bad(pair, came, _value(pair, pair.target.type, came))
+        return self._database.query(f"SELECT {came} FROM {origin} WHERE {bad} LIMIT 1 {_settings()}")
+
+    def _insert(self, origin: str) -> str:
+        names = ", ".join(quoted(pair.target.name) for pair in self._pairs)
+        values = [_value(pair, pair.target.type, f"c{place}") for place, pair in enumerate(self._pairs)]
+        fields = ",\n  ".join(f"c{place}, {value} AS v{place}" for place, value in enumerate(values))
+        conditions = [
+            f"NOT throwIf({_bad(pair, f'c{place}', f'v{place}')}, 'not exact: c{place}')"
+            for place, pair in enumerate(self._pairs)
+        ]
+        if self._key:
+            place_of = {pair.target.name: place for place, pair in enumerate(self._pairs)}
+            theirs = ", ".join(map(quoted, self._key))
+            known = ", ".join(f"assumeNotNull(v{place_of[name]})" for name in self._key)
+            ours = ", ".join(f"assumeNotNull({values[place_of[name]]})" for name in self._key)
+            conditions.append(
+                f"({known}) NOT IN (\n  SELECT {theirs} FROM {self._table}"
+                f" WHERE ({theirs}) IN (SELECT {ours} FROM {origin})\n)"
+            )
+        results = ", ".join(
+            f"v{place}" if pair.target.nullable or pair.target.kind is Kind.ARRAY else f"assumeNotNull(v{place})"
+            for place, pair in enumerate(self._pairs)
+        )
+        where = "\n  AND ".join(conditions)
+        return f"""INSERT INTO {self._table} ({names})
+SELECT {results}
+FROM (
+  SELECT
+  {fields}
+  FROM {origin}
+)
+WHERE {where}
+{_settings()}"""
+
+
+def _settings() -> str:
+    return "SETTINGS " + ", ".join(f"{name} = {value}" for name, value in SETTINGS.items())

@@ -1,0 +1,162 @@
+"""The side of MySQL and MariaDB in a copy: their columns, values as text, and rows coming in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from stepwell.databases.database import Database
+from stepwell.databases.lexing import Reader
+from stepwell.databases.mysql.statement import quoted as quote
+from stepwell.errors import Refused
+from stepwell.jobs.copying.column import Column, Kind, Pair, blame, require_text
+
+__all__ = ["Landing", "columns", "prepare", "quote", "text"]
+
+STAGE = "stepwell_copy"
+
+COLUMNS = """
+SELECT COLUMN_NAME, COLUMN_TYPE, DATA_TYPE, IS_NULLABLE = 'YES', CHARACTER_SET_NAME, COLLATION_NAME
+FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?
+ORDER BY ORDINAL_POSITION
+"""
+
+STRICT = """
+SET
+  SESSION time_zone = '+00:00',
+  SESSION sql_mode = CONCAT(@@SESSION.sql_mode, ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO')
+"""
+
+FLOATS = frozenset({"float", "double"})
+BINARY = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
+INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "bit"})
+
+
+def columns(database: Database, table: str) -> list[Column]:
+    """The columns of a table, spelled as in SQL."""
+    *schema, name = Reader(table, "mysql").name()
+    found = database.query(COLUMNS, (schema[0] if schema else None, name))
+    return [_column(name, spelled, family.lower(), *rest) for name, spelled, family, *rest in found]
+
+
+def _column(name: str, spelled: str, family: str, nullable: int, characters: str | None, collation: str | None) -> Column:
+    if characters:
+        spelled += f" CHARACTER SET {characters} COLLATE {collation}"
+    kind = Kind.FLOAT if family in FLOATS else Kind.BYTES if family in BINARY else Kind.PLAIN
+    return Column(name, spelled, family, kind, bool(nullable), family in BINARY)
+
+
+def prepare(database: Database) -> None:
+    """Nothing: what is read does not depend on the session."""
+
+
+def text(column: Column, wire: Kind, value: str) -> str:
+    """SQL for the text of a value of this column, whatever the session's time zone and mode."""
+    match column.family:
+        case family if family in BINARY:
+            return f"LOWER(HEX({value}))"
+        case family if family in INTEGERS or family == "year":
+            return f"CAST({value} + 0 AS CHAR)"  # not its zeros to the left
+        case "decimal":
+            return _trimmed(f"CAST({value} + 0 AS CHAR)")
+        case "float" | "double":
+            return f"CAST({value} + 0e0 AS CHAR)"  # FLOAT would be written with six digits
+        case "datetime" | "time":
+            return _trimmed(f"CAST({value} AS CHAR)")
+        case "timestamp":
+            moment = f"TIMESTAMP'1970-01-01 00:00:00' + INTERVAL UNIX_TIMESTAMP({value}) SECOND"
+            text = _trimmed(f"CAST({moment} AS CHAR)")
+            return f"IF(UNIX_TIMESTAMP({value}) = 0, '0000-00-00 00:00:00', {text})"
+        case "date":
+            return f"CAST({value} AS CHAR)"
+    return f"CONVERT({value} USING utf8mb4)"
+
+
+def _trimmed(number: str) -> str:
+    """Without the zeros, and the point, that end a fraction."""
+    cut = f"TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM {number}))"
+    return f"IF(LOCATE('.', {number}), {cut}, {number})"
+
+
+class Landing:
+    """Rows on their way into a table, within the open transaction.
+
+    A temporary table holds each value twice: as the text that came, and in a column of the target's type.
+    """
+
+    def __init__(self, database: Database, table: str, pairs: Sequence[Pair], key: Sequence[str]) -> None:
+        self._database, self._table, self._pairs, self._key = database, table, pairs, key
+        self._texts = [f"c{place}" for place in range(len(pairs))]
+        self._mode: Sequence[Any] = ()
+
+    def __enter__(self) -> Landing:
+        database = self._database
+        self._mode = database.query("SELECT @@SESSION.time_zone, @@SESSION.sql_mode")[0]
+        database.query(STRICT)
+        fields = [f"{name} LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin" for name in self._texts]
+        fields += [f"v{place} {pair.target.type} NULL" for place, pair in enumerate(self._pairs)]
+        database.query(f"DROP TEMPORARY TABLE IF EXISTS {STAGE}")
+        database.query(f"CREATE TEMPORARY TABLE {STAGE} ({', '.join(fields)}) ENGINE = InnoDB")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is None or issubclass(kind, Exception):
+            self._database.query(f"DROP TEMPORARY TABLE IF EXISTS {STAGE}")
+            self._database.query("SET SESSION time_zone = ?, SESSION sql_mode = ?", self._mode)
+
+    def land(self, lines: bytes) -> None:
+        """Add those rows of whole lines that are not there yet. Raises NotExact."""
+        require_text(self._table, self._pairs, lines)
+        database, places = self._database, range(len(self._pairs))
+        database.load(STAGE, self._texts, lines)
+        refused: Refused | None = None
+        try:
+            database.query(f"UPDATE {STAGE} SET {', '.join(map(self._set, places))}")
+            if not database.query(f"SELECT 1 FROM {STAGE} WHERE {' OR '.join(map(self._bad, places))} LIMIT 1"):
+                database.query(self._insert())
+                database.query(f"DELETE FROM {STAGE}")
+                return
+        except Refused as error:
+            if type(error) is not Refused:
+                raise
+            refused = error
+        found = blame(self._table, self._pairs, self._unfit)
+        if found is None and refused:
+            raise refused
+        assert found is not None  # or the check would have found nothing
+        raise found
+
+    def _unfit(self, place: int) -> list[tuple[Any, ...]]:
+        self._database.query(f"UPDATE {STAGE} SET {self._set(place)}")
+        return self._database.query(f"SELECT c{place} FROM {STAGE} WHERE {self._bad(place)} LIMIT 1")
+
+    def _set(self, place: int) -> str:
+        match self._pairs[place].target.family:
+            case family if family in BINARY:
+                return f"v{place} = UNHEX(c{place})"
+            case "bit":
+                return f"v{place} = CAST(c{place} AS UNSIGNED)"
+        return f"v{place} = c{place}"
+
+    def _bad(self, place: int) -> str:
+        """SQL that is true where the typed column does not give back the text that came."""
+        pair, came, value = self._pairs[place], f"c{place}", f"v{place}"
+        if pair.wire is Kind.FLOAT:
+            same = f"{value} + 0e0 <=> {came} + 0e0"
+        elif pair.target.family == "json":
+            same = f"({value} IS NULL) = ({came} IS NULL)"  # its spelling may change, its meaning does not
+        else:
+            again = text(pair.target, pair.wire, value)
+            same = f"CAST(CONVERT({again} USING utf8mb4) AS BINARY) <=> CAST({came} AS BINARY)"
+        return f"NOT ({same})" if pair.target.nullable else f"({came} IS NULL OR NOT ({same}))"
+
+    def _insert(self) -> str:
+        names = ", ".join(quote(pair.target.name) for pair in self._pairs)
+        values = ", ".join(f"s.v{place}" for place in range(len(self._pairs)))
+        text = f"INSERT INTO {self._table} ({names}) SELECT {values} FROM {STAGE} AS s"
+        if not self._key:
+            return text
+        place_of = {pair.target.name: place for place, pair in enumerate(self._pairs)}
+        same = " AND ".join(f"t.{quote(name)} = s.v{place_of[name]}" for name in self._key)
+        return f"{text} WHERE NOT EXISTS (SELECT 1 FROM {self._table} AS t WHERE {same})"
