@@ -109,7 +109,10 @@ def _postgres(url: str) -> Iterator[tuple[str, str]]:
             """
         ).fetchall()
         for table, names in _readable(columns, '"'):
-            yield f"rows of {table}", _rows(_text(connection.execute(f'SELECT {names} FROM "{table}"'.encode()).fetchall()))
+            yield (
+                f"rows of {table}",
+                _rows(_text(connection.execute(f'SELECT {names} FROM "{table}"'.encode()).fetchall())),
+            )
 
 
 def _readable(columns: list[tuple[Any, ...]], mark: str) -> Iterator[tuple[str, str]]:
@@ -227,7 +230,9 @@ def _over_http(url: str) -> Callable[[str], str]:
 
     def ask(text: str) -> str:
         try:
-            with urllib.request.urlopen(f"http://{parts.netloc.rpartition('@')[2]}/?{settings}", text.encode()) as answer:
+            with urllib.request.urlopen(
+                f"http://{parts.netloc.rpartition('@')[2]}/?{settings}", text.encode()
+            ) as answer:
                 return str(answer.read().decode())
         except urllib.error.HTTPError as error:
             raise RuntimeError(error.read().decode()) from None

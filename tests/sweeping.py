@@ -15,9 +15,7 @@ from projects import Project
 Dumps = Mapping[str, Dump]
 
 
-def prepared(
-    request: pytest.FixtureRequest, folder: Path, project: Project
-) -> Callable[[], Project]:
+def prepared(request: pytest.FixtureRequest, folder: Path, project: Project) -> Callable[[], Project]:
     """A maker of projects like this one, each on its own copy of the databases as they are now."""
 
     def fresh() -> Project:

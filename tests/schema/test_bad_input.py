@@ -245,7 +245,9 @@ THREE: dict[str, str | bytes] = {
 def test_an_edited_file_stops_up_until_it_is_accepted_by_name(tmp_path: Path) -> None:
     project = make(tmp_path, THREE)
     done(project("up"))
-    project.write({"state/0001_a": "CREATE TABLE a (id INT, more INT);\n", "state/0004_d": "CREATE TABLE d (id INT);\n"})
+    project.write(
+        {"state/0001_a": "CREATE TABLE a (id INT, more INT);\n", "state/0004_d": "CREATE TABLE d (id INT);\n"}
+    )
     told = refused(project, "up", code=3)
     assert "state/0001_a: was edited" in told
     assert "0001_a.sql" in told
@@ -253,7 +255,9 @@ def test_an_edited_file_stops_up_until_it_is_accepted_by_name(tmp_path: Path) ->
     refused(project, "up", "--accept", "state/0003_c", code=3)
     assert "applied 1, skipped 2" in done(project("up", "--accept", "state/0001_a"))
     assert done(project("up")) == "applied 0, skipped 3\n"
-    who = dumping.query(project.urls["state"], "SELECT who, version FROM schema_migrations_journal WHERE event = 'accepted'")
+    who = dumping.query(
+        project.urls["state"], "SELECT who, version FROM schema_migrations_journal WHERE event = 'accepted'"
+    )
     assert len(who) == 1
     assert "@" in who[0]
     assert who[0].endswith("\t0001_a")
@@ -330,7 +334,9 @@ def test_what_another_database_still_requires_is_not_undone(tmp_path: Path) -> N
 
 
 def test_down_of_a_script_without_a_way_back_changes_nothing(tmp_path: Path) -> None:
-    project = make(tmp_path, {"state/0001_a": GOOD, "state/0002_b": "CREATE TABLE b (id INT);\n-- down\nDROP TABLE b;\n"})
+    project = make(
+        tmp_path, {"state/0001_a": GOOD, "state/0002_b": "CREATE TABLE b (id INT);\n-- down\nDROP TABLE b;\n"}
+    )
     done(project("up"))
     told = refused(project, "down", "--count", "2", code=2)
     assert "state/0001_a has no way back" in told

@@ -179,8 +179,8 @@ CLICKHOUSE = {
     "analytics/0006_derived": """
         CREATE TABLE cheap ENGINE = MergeTree ORDER BY id AS SELECT id, name FROM item WHERE price < 20;
         CREATE TABLE totals (name String, total Int64) ENGINE = SummingMergeTree ORDER BY name;
-        CREATE MATERIALIZED VIEW totals_view TO totals AS SELECT name, sum(price) AS total FROM item GROUP BY name;
         INSERT INTO totals SELECT name, sum(price) FROM item GROUP BY name;
+        CREATE MATERIALIZED VIEW totals_view TO totals AS SELECT name, sum(price) AS total FROM item GROUP BY name;
         CREATE OR REPLACE VIEW dear AS SELECT id FROM item WHERE price > 90;
         -- down
         DROP VIEW dear;
@@ -228,7 +228,9 @@ CASES = {
 
 
 def dedented(scripts: dict[str, str]) -> dict[str, str | bytes]:
-    return {name: "\n".join(line.strip() for line in text.strip().splitlines()) + "\n" for name, text in scripts.items()}
+    return {
+        name: "\n".join(line.strip() for line in text.strip().splitlines()) + "\n" for name, text in scripts.items()
+    }
 
 
 def starting(request: pytest.FixtureRequest, folder: Path, engine: str) -> projects.Project:
@@ -307,9 +309,7 @@ def down_then_up(request: pytest.FixtureRequest, folder: Path, engine: str, samp
     sweep(fresh, *down, sample=sample, left=round_trip.dump())
 
 
-def applied(
-    request: pytest.FixtureRequest, folder: Path, engine: str
-) -> tuple[projects.Project, tuple[str, ...]]:
+def applied(request: pytest.FixtureRequest, folder: Path, engine: str) -> tuple[projects.Project, tuple[str, ...]]:
     """A project as far up as it can be undone from, and the command that undoes it."""
     project = starting(request, folder, engine)
     last, first = LAST_UNDONE[engine]

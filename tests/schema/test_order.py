@@ -149,7 +149,9 @@ def test_a_failing_statement_ends_with_1_and_nothing_behind_it_was_started(two: 
 
 @settings(max_examples=8)
 @given(st.data())
-def test_any_graph_is_applied_in_an_order_that_keeps_it(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_any_graph_is_applied_in_an_order_that_keeps_it(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     folder = tmp_path_factory.mktemp("graph")
     counts = {name: data.draw(st.integers(1, 4)) for name in ("a", "b", "c")}
     # References drawn from one order of all scripts can't form a circle, and may skip about between databases.

@@ -74,9 +74,7 @@ def test_a_python_script_killed_at_every_point_is_finished_exactly(
 
 
 @pytest.mark.parametrize("engine", START)
-def test_its_way_back_leaves_what_was_there_before(
-    request: pytest.FixtureRequest, tmp_path: Path, engine: str
-) -> None:
+def test_its_way_back_leaves_what_was_there_before(request: pytest.FixtureRequest, tmp_path: Path, engine: str) -> None:
     project = project_with(request, tmp_path, engine, SCRIPT)
     assert project("baseline", "main").code == 0
     before = project.dump()
@@ -90,7 +88,9 @@ def test_its_way_back_leaves_what_was_there_before(
 def test_an_exception_in_the_script_names_its_line_and_what_is_done(
     request: pytest.FixtureRequest, tmp_path: Path, engine: str
 ) -> None:
-    project = project_with(request, tmp_path, engine, SCRIPT.replace("    assert", "    raise KeyError('oops')\n    assert"))
+    project = project_with(
+        request, tmp_path, engine, SCRIPT.replace("    assert", "    raise KeyError('oops')\n    assert")
+    )
     ended = project("up")
     assert ended.code == 2, ended.text
     line = 1 + SCRIPT.split("    assert")[0].count("\n")
@@ -106,7 +106,9 @@ def test_an_exception_in_the_script_names_its_line_and_what_is_done(
 def test_calls_that_differ_from_what_was_sent_before_stop_the_run(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    project = project_with(request, tmp_path, "mysql", SCRIPT.replace("    assert", "    raise KeyError('oops')\n    assert"))
+    project = project_with(
+        request, tmp_path, "mysql", SCRIPT.replace("    assert", "    raise KeyError('oops')\n    assert")
+    )
     assert project("up").code == 2
     before = project.dump()
     project.write({"main/0001_shelves.py": SCRIPT.replace("number + 1, 5", "number + 2, 5")})

@@ -65,7 +65,10 @@ def test_versions_inserted_by_hand_are_enough_for_a_database_that_is_there_alrea
 def test_a_staging_table_left_by_somebody_stops_the_script_before_anything_changes(seven: Project) -> None:
     url = seven.urls["analytics"]
     assert seven("up", "--to", "analytics/0005").code == 0
-    dumping.query(url, "CREATE TABLE run_v2 (tenant String, id UInt64, agent String, tokens UInt32) ENGINE = MergeTree ORDER BY id")
+    dumping.query(
+        url,
+        "CREATE TABLE run_v2 (tenant String, id UInt64, agent String, tokens UInt32) ENGINE = MergeTree ORDER BY id",
+    )
     dumping.query(url, "INSERT INTO run_v2 SELECT 'half', id, agent, tokens FROM run WHERE id < 400")
     before = seven.dump()
     ended = seven("up")
