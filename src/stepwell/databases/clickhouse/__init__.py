@@ -1,8 +1,17 @@
 """ClickHouse, as a server over HTTP(S) or as chDB, the same engine in this process.
 
-`statement.py` reads what a statement is about; `evidence.py` says what is read before it runs and how it is settled;
-`inserts.py` makes an INSERT exact in spite of kill -9; `connection.py` is the adapter; `lock.py` the substitute for a
-lock where there is no relational database.
+connection.py  the adapter: each verb of `Database`
+refusal.py     the driver's errors in Stepwell's words
+statement.py   what a statement is about
+names.py       names and values as ClickHouse reads them
+rewriting.py   what is added to a statement before it is sent
+catalog.py     what the server's system tables tell
+evidence.py    what is read before a statement runs, and what became of it
+probe.py       what a statement would have made
+inserts.py     an INSERT that is exact in spite of kill -9
+folder.py      a chDB folder, which one process at a time may open
+lock.py        a lock where there is no relational database to have one
+tracking.py    the tables in which a database remembers its own schema
 """
 
 from stepwell.databases.clickhouse.connection import ClickhouseDatabase

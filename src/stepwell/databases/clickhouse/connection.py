@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from stepwell.databases import lines
+from stepwell.databases.clickhouse import catalog, inserts, pressure, tracking
 from stepwell.databases.clickhouse import evidence as evidences
-from stepwell.databases.clickhouse import inserts
+from stepwell.databases.clickhouse.catalog import End
 from stepwell.databases.clickhouse.folder import folder_lock
 from stepwell.databases.clickhouse.lock import table_lock
-from stepwell.databases.clickhouse.statement import Kind, on_cluster, quote, read, settings, with_mark
-from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding
+from stepwell.databases.clickhouse.names import Name, literal, parse, quote, spell
+from stepwell.databases.clickhouse.refusal import by_code, refused, said
+from stepwell.databases.clickhouse.rewriting import on_cluster, settings, with_mark
+from stepwell.databases.clickhouse.statement import Kind, read
+from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Signal
+from stepwell.databases.lexing import Reader
 from stepwell.databases.placeholders import percent_style
 from stepwell.databases.url import Url
-from stepwell.errors import (
-    CannotConnect,
-    ConnectionLost,
-    Denied,
-    DiskFull,
-    LockLost,
-    LockTimeout,
-    MemoryLimit,
-    Refused,
-    StatementTimeout,
-)
+from stepwell.errors import CannotConnect, ConnectionLost, LockLost, Refused
 
 PATIENCE = 300
 """Seconds without an answer after which the client stops listening and looks for the statement on the server."""
@@ -43,25 +38,22 @@ CHDB_PATIENCE = 900.0
 POLL = 0.5
 """Seconds between two looks at a statement that outlived its connection."""
 
-_KINDS = {
-    159: StatementTimeout,
-    241: MemoryLimit,
-    243: DiskFull,
-    473: LockTimeout,
-    497: Denied,
-}
-_POSITION = re.compile(r"failed at position (\d+)")
-_HIDDEN = re.compile(r"\(version [^)]*\)\)?\s*$")
-_READS = re.compile(r"\s*(SELECT|WITH|SHOW|DESCRIBE|DESC|EXISTS|EXPLAIN)\b", re.IGNORECASE)
+LONG = {"max_query_size": str(1 << 30)}
+"""A server reads 256 kB of a statement unless told otherwise, in bytes."""
+
+_READS = ("SELECT", "WITH", "FROM", "(", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK", "KILL")
 
 
 class ClickhouseDatabase:
     """A ClickHouse database, on a server or in a chDB folder. `cluster` names the cluster to run DDL on, if any."""
 
     engine = "clickhouse"
+    transactional = False
 
-    def __init__(self, name: str, url: Url, root: Path, cluster: str = "") -> None:
-        self.name, self.url, self.cluster = name, url, cluster
+    def __init__(
+        self, name: str, url: Url, root: Path, cluster: str = "", patience: float = CHDB_PATIENCE
+    ) -> None:
+        self.name, self.url, self.cluster, self.patience = name, url, cluster, patience
         self.embedded = url.scheme == "chdb"
         # The lock on the folder, which a process needs to open it at all, keeps all others out.
         self.session_lock = self.embedded
@@ -99,7 +91,7 @@ class ClickhouseDatabase:
             logging.getLogger("stepwell").warning("waiting for the chDB folder %s, held by %s", self.path, holder)
 
         # chDB itself names no cause when another process has the folder.
-        self._open.enter_context(folder_lock(self.name, self.path, CHDB_PATIENCE, waiting))
+        self._open.enter_context(folder_lock(self.name, self.path, self.patience, waiting))
         try:
             self._client = driver.get_client(interface="chdb", path=str(self.path))
             if self.database != "default":
@@ -108,7 +100,7 @@ class ClickhouseDatabase:
         except Exception as error:
             self.close()
             raise self._cannot_connect(
-                f"{_said(error)}\nchDB allows one process a folder",
+                f"{said(error)}\nchDB allows one process a folder",
                 f"See which process has {self.path} open (lsof +D {self.path}), end it, and try again.",
             ) from None
 
@@ -132,9 +124,7 @@ class ClickhouseDatabase:
             )
             # Repeating by itself is never right for a client whose statements change things.
             self._client.http_retries = 0
-            found = self._client.query(
-                f"SELECT count() FROM system.databases WHERE name = '{_text(self.database)}'"
-            )
+            found = self._client.query(f"SELECT count() FROM system.databases WHERE name = {literal(self.database)}")
         except Exception as error:
             raise self._explained(error) from None
         if not found.result_rows[0][0]:
@@ -151,7 +141,7 @@ class ClickhouseDatabase:
                 "Check user and password in the URL's variable.",
             )
         if code == 81:
-            return self._cannot_connect(_said(error), f"CREATE DATABASE {quote(self.database)}")
+            return self._cannot_connect(said(error), f"CREATE DATABASE {quote(self.database)}")
         if code is None:
             cause = error.__cause__ or error
             return self._cannot_connect(
@@ -159,7 +149,7 @@ class ClickhouseDatabase:
                 f"Is ClickHouse listening for HTTP on {self.url.host}:{self.url.port or 8123}? "
                 "(8123, or 8443 with TLS; not the native port 9000)",
             )
-        return self._cannot_connect(_said(error), "Correct the URL, or the server's settings.")
+        return self._cannot_connect(said(error), "Correct the URL, or the server's settings.")
 
     def _cannot_connect(self, said: str, do: str) -> CannotConnect:
         return CannotConnect(self.name, str(self.url), said, do)
@@ -180,44 +170,48 @@ class ClickhouseDatabase:
         try:
             if parameters:
                 text, parameters = percent_style(text, self.engine), tuple(parameters)
-            if _READS.match(text):
-                return list(self._client.query(text, parameters or None).result_rows)
-            self._client.command(text, parameters or None, settings={"mutations_sync": "2"})
+            if Reader(text, self.engine).peek() in _READS:
+                return list(self._client.query(text, parameters or None, settings=LONG).result_rows)
+            self._client.command(text, parameters or None, settings=LONG | {"mutations_sync": "2"})
         except Exception as error:
-            raise _refused(error) from None
+            raise refused(error) from None
         return []
 
     def run(self, command: Command, evidence: Evidence | None = None) -> None:
         statement = read(command.text)
         if statement.kind is Kind.SETTING:
             self._settings.update(settings(command.text))
+        elif statement.kind is Kind.SESSION:
+            raise Refused(
+                "this lasts as long as a session, and over HTTP each statement is one of its own: name the database "
+                "before the table, make a plain table instead of a temporary one, give rights to Stepwell's own user"
+            )
         elif statement.kind is Kind.INSERT and evidence:
             inserts.run(self, command, statement, evidence)
+        elif statement.kind is Kind.MUTATION and command.tag:
+            self.send(with_mark(command.text, command.tag), command)
         else:
-            text = (
-                with_mark(command.text, command.tag)
-                if statement.kind is Kind.MUTATION and command.tag
-                else command.text
-            )
-            self.send(text, command)
+            self.send(command.text, command)
 
     def send(self, text: str, command: Command) -> None:
         """Send one statement under the command's tag and limits, and follow it to its end on the server."""
         if self.cluster:
             text = on_cluster(text, read(text), self.cluster)
-        if command.parameters:
-            text = percent_style(text, self.engine)
+        sent = percent_style(text, self.engine) if command.parameters else text
         try:
-            self._client.command(text, command.parameters or None, settings=self._settings_for(command))
+            self._client.command(sent, command.parameters or None, settings=self._settings_for(command))
         except Exception as error:
-            refused = _refused(error)
-            if not isinstance(refused, ConnectionLost) or not command.tag or self.embedded:
-                raise refused from None
-            self._follow(command.tag, refused)
+            trouble = refused(error)
+            if isinstance(trouble, ConnectionLost) and command.tag and not self.embedded:
+                self._follow(command.tag, trouble)
+                return
+            raise _pointing_into(command.text, text, error) from None
 
     def _settings_for(self, command: Command) -> dict[str, str]:
         # Both sync settings at 2: the statement ends when every replica has done it, not when it is queued.
-        chosen = {"alter_sync": "2", "mutations_sync": "2", "max_query_size": str(1 << 30)}
+        chosen = LONG | {"alter_sync": "2", "mutations_sync": "2"}
+        if self.cluster:
+            chosen["distributed_ddl_task_timeout"] = "-1"  # it is followed to its end, not for three minutes
         if command.tag:
             # A server knows the statement by its query id; chDB has none and keeps the comment.
             chosen |= {"log_comment": command.tag} | ({} if self.embedded else {"query_id": command.tag})
@@ -231,56 +225,79 @@ class ClickhouseDatabase:
         silent_since = time.monotonic()
         while time.monotonic() - silent_since < UNREACHABLE:
             try:
-                running = self._activity(tag)
-            except Exception:
+                running = self._look(tag)
+            except Refused:
                 time.sleep(POLL)
                 continue
             silent_since = time.monotonic()
             if running is None:
-                ending = evidences.ending(self, tag)
+                ending = catalog.ending(self, tag)
                 if ending is None:
                     break
-                if ending.finished:
+                if ending.end is End.FINISHED:
                     return
-                raise _by_code(ending.code, ending.said)
+                raise by_code(ending.code, ending.said)
             time.sleep(POLL)
         raise lost
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        if not rows:
+            return
         try:
             # Not the client's own insert(): it sends all rows a second time when the connection breaks (measured).
-            lines = (json.dumps(dict(zip(columns, row, strict=True)), default=str) for row in rows)
+            lines = [json.dumps(dict(zip(columns, row, strict=True)), default=_json) for row in rows]
             names = ", ".join(quote(column) for column in columns)
             self._client.command(
-                f"INSERT INTO {quote(*table.split('.'))} ({names}) FORMAT JSONEachRow",
+                f"INSERT INTO {quote(*parse(table))} ({names}) FORMAT JSONEachRow",
                 data="\n".join(lines),
                 settings={"date_time_input_format": "best_effort"},
             )
         except Exception as error:
-            raise _refused(error) from None
+            raise refused(error) from None
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def unload(self, text: str, parameters: Sequence[Any] = ()) -> Iterator[bytes]:
+        if parameters:
+            text, parameters = percent_style(text, self.engine), tuple(parameters)
+        # A chDB client can't do anything else before its stream has ended.
+        client = self._second_client()
+        try:
+            # The server keeps the answer until it is whole: an error in the middle would look like a row.
+            settings = {} if self.embedded else {"wait_end_of_query": 1}
+            with client.raw_stream(text, parameters or None, settings, fmt="TabSeparated") as blocks:
+                yield from lines.chunks(blocks)
+        except Exception as error:
+            raise refused(error) from None
+        finally:
+            if client is not self._client:
+                client.close()
+
+    def load(self, table: str, columns: Sequence[str], rows: bytes) -> None:
+        try:
+            # A generator is sent once; bytes would be sent again when the connection breaks, and doubled (measured).
+            self._client.raw_insert(table, column_names=columns, insert_block=iter([rows]), fmt="TabSeparated")
+        except Exception as error:
+            raise refused(error) from None
+
+    def transaction(self) -> AbstractContextManager[None]:
         raise Refused("ClickHouse has no transactions")
-        yield
 
     # --- looking ----------------------------------------------------------------------------------------------
 
     def columns(self, table: str) -> list[str]:
-        database, _, name = table.rpartition(".")
         rows = self.query(
             "SELECT name FROM system.columns WHERE database = ? AND table = ? ORDER BY position",
-            (database or self.database, name),
+            self.qualified(parse(table)),
         )
         return [str(row[0]) for row in rows]
 
     def conduct(self, command: Command) -> Conduct:
         statement = read(command.text)
         if statement.kind is Kind.INSERT:
-            known = command.key or command.sole_writer or self.qualified(statement.names[0]) in command.own
-            return Conduct.VISIBLE if known else Conduct.OPAQUE
+            own = spell(self.qualified(statement.names[0])) in command.own
+            return Conduct.VISIBLE if own or command.key or command.sole_writer else Conduct.OPAQUE
         return {
             Kind.SETTING: Conduct.SESSION,
+            Kind.SESSION: Conduct.REPEATABLE,
             Kind.REPEATABLE: Conduct.REPEATABLE,
             Kind.OPAQUE: Conduct.OPAQUE,
         }.get(statement.kind, Conduct.VISIBLE)
@@ -288,50 +305,62 @@ class ClickhouseDatabase:
     def creates(self, command: Command) -> str | None:
         statement = read(command.text)
         created = statement.kind in (Kind.CREATE, Kind.CREATE_FILLED) and statement.object == "TABLE"
-        return self.qualified(statement.names[0]) if created else None
+        return spell(self.qualified(statement.names[0])) if created else None
 
     def renames(self, command: Command) -> list[str]:
         statement = read(command.text)
         if statement.kind is not Kind.RENAME:
             return []
-        return [self.qualified(name) for name in statement.names[::2]]
+        return [spell(self.qualified(name, statement.object)) for name in statement.names[::2]]
 
-    def qualified(self, name: tuple[str, str]) -> str:
-        """database.table of a name that a statement gives, the database filled in."""
-        return f"{name[0] or self.database}.{name[1]}"
+    def qualified(self, name: Name, word: str = "TABLE") -> Name:
+        """The name of an object of the kind `word`, with its database, which a statement may leave out."""
+        return ("", name[1]) if word in ("DATABASE", "FUNCTION") else (name[0] or self.database, name[1])
+
+    def everywhere(self, table: str) -> str:
+        """A system table: the server's, or that of all servers of the cluster."""
+        return f"clusterAllReplicas({literal(self.cluster)}, system.{table})" if self.cluster else f"system.{table}"
 
     def evidence(self, command: Command) -> Evidence:
         return evidences.gather(self, command)
 
     def settle(self, command: Command, evidence: Evidence) -> Finding:
+        tag = str(evidence.get("tag", ""))
+        # Asked here too, since `activity` can't say that the server did not answer. In chDB nothing outlives a process.
+        while tag and not self.embedded and self._look(tag):
+            time.sleep(POLL)
         return evidences.settle(self, command, evidence)
 
     def activity(self, tag: str) -> Activity | None:
         try:
-            return self._activity(tag)
-        except Exception:
+            return self._look(tag) if tag else None
+        except Refused:
             return None
 
-    def _activity(self, tag: str) -> Activity | None:
-        processes = (
-            f"clusterAllReplicas('{_text(self.cluster)}', system.processes)"
-            if self.cluster
-            else "system.processes"
-        )
-        if self._looker is None:
-            self._looker = self._second_client()
-        rows = self._looker.query(
+    def _look(self, tag: str) -> Activity | None:
+        """The statement of this tag at work on the server. Raises Refused where the server does not tell."""
+        rows = self._ask(
             f"""
             SELECT elapsed, read_rows, total_rows_approx, written_rows
-            FROM {processes}
-            WHERE query_id = '{_text(tag)}' OR Settings['log_comment'] = '{_text(tag)}'
+            FROM {self.everywhere("processes")}
+            WHERE query_id = {literal(tag)} OR Settings['log_comment'] = {literal(tag)}
             """
-        ).result_rows
-        if not rows or not tag:
+        )
+        if not rows:
             return None
         elapsed, read_rows, total, written = rows[0]
         share = min(1.0, read_rows / total) if total else None
         return Activity(float(elapsed), int(written or read_rows), int(total) or None, share)
+
+    def _ask(self, text: str) -> Sequence[Sequence[Any]]:
+        """The rows of a query that looks on while another statement is at work. Raises Refused."""
+        try:
+            if self._looker is None:
+                self._looker = self._second_client()
+            rows: Sequence[Sequence[Any]] = self._looker.query(text).result_rows
+        except Exception as error:
+            raise refused(error) from None
+        return rows
 
     def _second_client(self) -> Any:
         """A client for looking on while the first is at work: a chDB client does one thing at a time."""
@@ -343,6 +372,14 @@ class ClickhouseDatabase:
 
     def holders(self) -> list[str]:
         return []
+
+    def pressure(self) -> list[Signal]:
+        if self._client is None:
+            return []
+        try:
+            return pressure.read(self, self._ask)
+        except Refused:
+            return []
 
     # --- the lock and the tracking tables ---------------------------------------------------------------------
 
@@ -372,76 +409,20 @@ class ClickhouseDatabase:
         return quote(self.database)
 
     def tracking_tables(self) -> list[str]:
-        cluster = f" ON CLUSTER '{_text(self.cluster)}'" if self.cluster else ""
-
-        def engine(kind: str, table: str) -> str:
-            if not self.cluster:
-                return f"{kind}MergeTree"
-            # One path for all shards: every server of the cluster keeps the whole history.
-            return f"Replicated{kind}MergeTree('/stepwell/{{database}}/{table}', '{{shard}}-{{replica}}')"
-
-        return [
-            f"""
-            CREATE TABLE IF NOT EXISTS schema_migrations{cluster} (
-              version String,
-              checksum String DEFAULT '',
-              applied_at DateTime64(6, 'UTC') DEFAULT now64(6),
-              applied_by String DEFAULT '',
-              duration Float64 DEFAULT 0 COMMENT 'seconds',
-              statements UInt32 DEFAULT 0,
-              tool String DEFAULT '',
-              layout UInt16 DEFAULT 1
-            )
-            ENGINE = {engine("Replacing", "schema_migrations")}
-            ORDER BY version
-            """,
-            f"""
-            CREATE TABLE IF NOT EXISTS schema_migrations_journal{cluster} (
-              seq UInt64,
-              at DateTime64(6, 'UTC') DEFAULT now64(6),
-              run String DEFAULT '',
-              who String DEFAULT '',
-              version String DEFAULT '',
-              direction String DEFAULT '',
-              position UInt32 DEFAULT 0,
-              event String DEFAULT '',
-              checksum String DEFAULT '',
-              tag String DEFAULT '',
-              evidence String DEFAULT '',
-              note String DEFAULT ''
-            )
-            ENGINE = {engine("", "schema_migrations_journal")}
-            ORDER BY seq
-            """,
-        ]
+        return tracking.tables(self.cluster)
 
 
-def _text(value: str) -> str:
-    """A value for between single quotes."""
-    return value.replace("\\", "\\\\").replace("'", "\\'")
+def _json(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _said(error: BaseException) -> str:
-    text = _HIDDEN.sub("", str(error)).strip()
-    return text.splitlines()[0][:600] if text else type(error).__name__
-
-
-def _refused(error: Exception) -> Refused:
-    """An error of the driver as one of ours. Without the server's code it is the connection that failed."""
-    if isinstance(error, Refused):
-        return error
-    code = getattr(error, "code", None)
-    text = str(error)
-    if code is None and (found := re.search(r"Code: (\d+)", text)):
-        code = int(found.group(1))
-    if code is None and type(error).__name__ not in ("ProgrammingError", "DataError"):
-        cause = error.__cause__
-        return ConnectionLost(f"{_said(error)}{f' ({type(cause).__name__})' if cause else ''}")
-    return _by_code(code or 0, text)
-
-
-def _by_code(code: int, said: str) -> Refused:
-    kind = _KINDS.get(code, Refused)
-    place = _POSITION.search(said)
-    position = int(place.group(1)) - 1 if place else None
-    return kind(_HIDDEN.sub("", said).strip().split("\n")[0][:1000], code=str(code), position=position)
+def _pointing_into(text: str, sent: str, error: Exception) -> Refused:
+    """The error about `sent`, which is `text` with something put in, with its position in `text`."""
+    trouble = refused(error, sent)
+    if trouble.position is not None:
+        same = next(
+            (at for at, (ours, theirs) in enumerate(zip(text, sent, strict=False)) if ours != theirs), len(text)
+        )
+        if trouble.position >= same:
+            trouble.position = max(same, trouble.position - (len(sent) - len(text)))
+    return trouble

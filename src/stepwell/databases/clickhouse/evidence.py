@@ -1,291 +1,223 @@
 """What is read before a statement runs, and what it tells afterwards.
 
-An object is known by its UUID and the digest of its definition: CREATE brings a new UUID, RENAME and EXCHANGE move
-it, ALTER changes the definition. A mutation is known by a mark in its condition, rows by the parts that hold them.
+An object is known by its UUID and its definition: CREATE brings a new UUID, RENAME and EXCHANGE move it, ALTER
+changes the definition. A mutation is known by a mark in its condition, rows by the parts that hold them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from stepwell.databases.clickhouse import inserts
-from stepwell.databases.clickhouse.statement import Kind, Statement, quote, read
+from stepwell.databases.clickhouse import catalog, inserts, probe
+from stepwell.databases.clickhouse.catalog import NO_UUID, End, Names
+from stepwell.databases.clickhouse.names import Name, parse, quote, spell
+from stepwell.databases.clickhouse.statement import Kind, Statement, read
 from stepwell.databases.database import Command, Evidence, Finding, Outcome
-from stepwell.errors import Refused
 
 if TYPE_CHECKING:
     from stepwell.databases.clickhouse.connection import ClickhouseDatabase
 
-MUTATION_POLL = 0.5
+POLL = 0.5
 """Seconds between two looks at a mutation that is not finished."""
-
-Names = dict[str, list[str] | None]
-"""Objects by qualified name: [uuid, digest of the definition], or None for one that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """How the server's query log says a statement ended."""
+class Doubt:
+    """A statement that runs no more, and the objects it names: as they were before it, and as they are now."""
 
-    finished: bool
-    code: int = 0
-    said: str = ""
+    database: ClickhouseDatabase
+    command: Command
+    statement: Statement
+    evidence: Evidence
+    before: Names
+    now: Names
+
+    @property
+    def name(self) -> Name:
+        """The one object that the statement is about, or the first."""
+        return self.database.qualified(self.statement.names[0], self.statement.object)
 
 
 def gather(database: ClickhouseDatabase, command: Command) -> Evidence:
     """Read what will tell later whether the statement ran, and was it complete."""
     statement = read(command.text)
     seen: Evidence = {"tag": command.tag}
-    if statement.kind in (Kind.SETTING, Kind.REPEATABLE, Kind.OPAQUE):
+    if not statement.names:
         return seen
-    seen["names"] = look_up(database, statement)
+    seen["names"] = catalog.objects(database, statement)
     if statement.kind is Kind.INSERT:
         seen |= inserts.gather(database, command, statement)
     if statement.kind in (Kind.TRUNCATE, Kind.PARTS):
-        seen["parts"] = parts(database, database.qualified(statement.names[0]))
+        seen["contents"] = catalog.contents(database, map(database.qualified, statement.names))
     return seen
-
-
-def look_up(database: ClickhouseDatabase, statement: Statement) -> Names:
-    """The named objects as they are now."""
-    if statement.object == "FUNCTION":
-        wanted = [name for _, name in statement.names]
-        rows = database.query(
-            "SELECT name, '', create_query FROM system.functions WHERE origin = 'SQLUserDefined'"
-        )
-    elif statement.object == "DATABASE":
-        wanted = [name for _, name in statement.names]
-        rows = database.query("SELECT name, toString(uuid), engine_full FROM system.databases")
-    else:
-        wanted = [database.qualified(name) for name in statement.names]
-        rows = database.query(
-            f"""
-            SELECT concat(database, '.', name), toString(uuid), create_table_query
-            FROM system.tables
-            WHERE (database, name) IN ({", ".join(_pair(name) for name in wanted)})
-            """
-        )
-    found = {str(name): [str(uuid), _digest(str(definition))] for name, uuid, definition in rows}
-    return {name: found.get(name) for name in wanted}
-
-
-def _pair(qualified: str) -> str:
-    database, name = qualified.split(".", 1)
-    return "('{}', '{}')".format(
-        *(part.replace("\\", "\\\\").replace("'", "\\'") for part in (database, name))
-    )
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def parts(database: ClickhouseDatabase, table: str) -> list[str]:
-    """The names of a table's active parts."""
-    rows = database.query(
-        f"""
-        SELECT name FROM system.parts
-        WHERE active AND (database, table) = {_pair(table)}
-        ORDER BY name
-        """
-    )
-    return [str(row[0]) for row in rows]
-
-
-def ending(database: ClickhouseDatabase, tag: str) -> Ending | None:
-    """How the query log says the statement of this tag ended; None where it does not know, or there is no log."""
-    try:
-        database.query("SYSTEM FLUSH LOGS")
-        rows = database.query(
-            """
-            SELECT toString(type), exception_code, exception
-            FROM system.query_log
-            WHERE (query_id = ? OR log_comment = ?) AND type != 'QueryStart'
-            ORDER BY event_time_microseconds DESC
-            LIMIT 1
-            """,
-            (tag, tag),
-        )
-    except Refused:
-        return None
-    if not rows:
-        return None
-    kind, code, said = rows[0]
-    return Ending(kind == "QueryFinish", int(code), str(said))
 
 
 def settle(database: ClickhouseDatabase, command: Command, evidence: Evidence) -> Finding:
     """What became of a statement that runs no more; what it left half done is finished or removed."""
-    statement, before = read(command.text), dict(evidence.get("names") or {})
-    tag = str(evidence.get("tag", ""))
-    end = ending(database, tag) if tag else None
-    finished = end is not None and end.finished
-    # What finished of a `swap` is the INSERT into the clone; what counts there is the exchange behind it.
-    if finished and statement.kind is not Kind.MUTATION and evidence.get("way") != "swap":
-        return Finding(Outcome.DONE, "the server's query log says that it finished")
-    if statement.kind in (Kind.REPEATABLE, Kind.SETTING):
+    statement, tag = read(command.text), str(evidence.get("tag", ""))
+    ending = catalog.ending(database, tag) if tag else None
+    finished = ending is not None and ending.end is End.FINISHED
+    # What the log knows of a swap is the INSERT into the clone, and of a mutation that it was submitted.
+    if evidence.get("way") != "swap" and statement.kind is not Kind.MUTATION:
+        if finished:
+            return Finding(Outcome.DONE, "the server's query log says that it finished")
+        if ending and ending.end is End.NEVER_BEGAN:
+            return Finding(Outcome.NOT_DONE, "the server's query log says that it was refused before it began")
+    if statement.kind in (Kind.REPEATABLE, Kind.SETTING, Kind.SESSION):
         return Finding(Outcome.NOT_DONE, "it is harmless to repeat")
-    if statement.kind is Kind.MUTATION:
-        return _settle_mutation(database, statement, tag)
-    if statement.kind is Kind.INSERT:
-        return inserts.settle(database, command, statement, evidence, finished)
-    if statement.kind is Kind.TRUNCATE:
-        return _settle_truncate(database, statement, evidence)
-    if statement.kind is Kind.PARTS:
-        unchanged = parts(database, database.qualified(statement.names[0])) == evidence.get("parts")
-        if unchanged:
-            return Finding(Outcome.NOT_DONE, "the table's parts are as they were")
-        return Finding(
-            Outcome.UNKNOWN, "the table's parts have changed since, by this statement or by others"
-        )
     if statement.kind is Kind.OPAQUE:
         return Finding(Outcome.UNKNOWN, "neither the server's log nor its catalog tells of such a statement")
-    now = look_up(database, statement)
-    settle_kind = {
-        Kind.CREATE: _settle_create,
-        Kind.CREATE_FILLED: _settle_create_filled,
-        Kind.DROP: _settle_drop,
-        Kind.RENAME: _settle_rename,
-        Kind.EXCHANGE: _settle_exchange,
-        Kind.ALTER: _settle_alter,
-    }[statement.kind]
-    return settle_kind(database, statement, before, now)
+    before = dict(evidence.get("names") or {})
+    doubt = Doubt(database, command, statement, evidence, before, catalog.objects(database, statement))
+    if statement.kind is Kind.INSERT:
+        return inserts.settle(database, command, statement, evidence, doubt.now, finished)
+    return _SETTLE[statement.kind](doubt)
 
 
-def _settle_create(_database: ClickhouseDatabase, statement: Statement, before: Names, now: Names) -> Finding:
-    (name,) = now
-    if now[name] is None:
+def _settle_create(doubt: Doubt) -> Finding:
+    name = spell(doubt.name)
+    before, now = doubt.before.get(name), doubt.now[name]
+    if now is None:
         return Finding(Outcome.NOT_DONE, f"{name} does not exist")
-    if before.get(name) is None:
-        return Finding(Outcome.DONE, f"{name} exists, which it did not before")
-    if statement.replaces and now[name] != before[name]:
+    if now == before:
+        return Finding(Outcome.NOT_DONE, f"nothing changed: {name} is as it was before")
+    if before is not None and not doubt.statement.replaces:
+        return Finding(Outcome.UNKNOWN, f"{name} was there already, and is another one now")
+    if probe.agrees(doubt.database, doubt.command, doubt.statement, "", now[1]) is False:
+        return Finding(Outcome.UNKNOWN, f"{name} is there now, but it is not what this statement makes")
+    if doubt.statement.kind is Kind.CREATE_FILLED and not doubt.statement.replaces:
+        catalog.drop(doubt.database, doubt.name, doubt.statement.object)
+        return Finding(Outcome.NOT_DONE, f"{name} may have been filled in part; it was dropped, to be made again")
+    if before is not None:
         return Finding(Outcome.DONE, f"{name} has been replaced")
-    return Finding(Outcome.NOT_DONE, f"nothing changed: {name} is as it was before")
+    return Finding(Outcome.DONE, f"{name} exists, which it did not before")
 
 
-def _settle_create_filled(
-    database: ClickhouseDatabase, statement: Statement, before: Names, now: Names
-) -> Finding:
-    (name,) = now
-    if before.get(name) is None and now[name] is not None:
-        word = "VIEW" if statement.object == "VIEW" else "TABLE"
-        database.query(f"DROP {word} {quote(*name.split('.', 1))} SYNC")
-        return Finding(
-            Outcome.NOT_DONE, f"{name} may have been filled in part; it was dropped, to be made again"
-        )
-    return _settle_create(database, statement, before, now)
+def _settle_drop(doubt: Doubt) -> Finding:
+    there = [name for name, seen in doubt.before.items() if seen]
+    left = [name for name, seen in doubt.now.items() if seen]
+    if any(_uuid(doubt.now[name]) != _uuid(doubt.before.get(name)) for name in left):
+        return Finding(Outcome.UNKNOWN, f"{_listed(left)} is there, but not the one of before")
+    if left == there:
+        return Finding(Outcome.NOT_DONE, f"nothing changed: {_listed(left or doubt.now)} is as it was before")
+    if left:
+        _rest(doubt, ", ".join(quote(*parse(name)) for name in left))
+        return Finding(Outcome.DONE, f"some were gone; {_listed(left)} was dropped now")
+    return Finding(Outcome.DONE, f"{_listed(there)} is gone")
 
 
-def _settle_drop(database: ClickhouseDatabase, statement: Statement, before: Names, now: Names) -> Finding:
-    left = [name for name in now if now[name] is not None]
-    there = [name for name in before if before[name] is not None]
-    if there and not left:
-        return Finding(Outcome.DONE, f"{_listed(there)} is gone")
-    if len(left) == len(there):
-        return Finding(
-            Outcome.NOT_DONE, f"nothing changed: {_listed(left) or _listed(list(now))} is as it was before"
-        )
-    for name in left:
-        database.query(f"DROP {statement.object} {quote(*name.split('.', 1))} SYNC")
-    return Finding(Outcome.DONE, f"some were gone; {_listed(left)} was dropped now")
+def _settle_moves(doubt: Doubt) -> Finding:
+    """RENAME and EXCHANGE of several pairs do one after the other: find how many were done, and do the rest."""
+    names = [doubt.database.qualified(name, doubt.statement.object) for name in doubt.statement.names]
+    now = {name: _uuid(seen) for name, seen in doubt.now.items()}
+    state = {name: _uuid(seen) for name, seen in doubt.before.items()}
+    exchange = doubt.statement.kind is Kind.EXCHANGE
+    moves, states = [], [dict(state)]
+    for first, second in zip(names[::2], names[1::2], strict=True):
+        one, other = spell(first), spell(second)
+        if exchange:
+            state[one], state[other] = state[other], state[one]
+        elif state[one] is not None:
+            state[other], state[one] = state[one], None
+        if state != states[-1]:
+            moves.append((first, second))
+            states.append(dict(state))
+    possible = [done for done, then in enumerate(states) if then == now]
+    if len(possible) != 1 or (exchange and NO_UUID in now.values()):
+        return Finding(Outcome.UNKNOWN, f"nothing tells which of {_listed(now)} was which before")
+    (done,) = possible
+    if done == 0:
+        return Finding(Outcome.NOT_DONE, f"{_listed(now)}: each is in its old place")
+    if done < len(moves):
+        between = " AND " if exchange else " TO "
+        _rest(doubt, ", ".join(between.join(quote(*name) for name in move) for move in moves[done:]))
+        return Finding(Outcome.DONE, f"{done} of {len(moves)} were done; the rest was done now")
+    return Finding(Outcome.DONE, f"{_listed(now)}: each is in its new place")
 
 
-def _settle_rename(database: ClickhouseDatabase, statement: Statement, before: Names, now: Names) -> Finding:
-    """RENAME of several pairs does one after the other: find after how many it stopped, and do the rest."""
-    names = list(before)
-    spelled = [database.qualified(n) if statement.object != "DATABASE" else n[1] for n in statement.names]
-    pairs = list(zip(spelled[::2], spelled[1::2], strict=True))
-    state = {name: _uuid(before[name]) for name in names}
-    current = {name: _uuid(now[name]) for name in names}
-    for done in range(len(pairs) + 1):
-        if state == current:
-            if done == len(pairs):
-                return Finding(
-                    Outcome.DONE, f"{_listed([new for _, new in pairs])} holds what had the old name"
-                )
-            if done == 0:
-                return Finding(Outcome.NOT_DONE, "no table has changed its name")
-            for old, new in pairs[done:]:
-                database.query(
-                    f"RENAME {statement.object} {quote(*old.split('.', 1))} TO {quote(*new.split('.', 1))}"
-                )
-            return Finding(Outcome.DONE, f"{done} of {len(pairs)} were renamed; the rest was done now")
-        if done < len(pairs):
-            old, new = pairs[done]
-            state[new], state[old] = state[old], None
-    return Finding(Outcome.UNKNOWN, f"the tables {_listed(names)} are not what any part of it would leave")
+def _rest(doubt: Doubt, names: str) -> None:
+    """Run the statement with what is left of its names."""
+    start, end = doubt.statement.span
+    text = doubt.command.text[:start] + names + doubt.command.text[end:]
+    doubt.database.send(text, replace(doubt.command, text=text, tag=""))
 
 
-def _settle_exchange(
-    _database: ClickhouseDatabase, _statement: Statement, before: Names, now: Names
-) -> Finding:
-    first, second = list(before)[:2]
-    was, current = (_uuid(before[first]), _uuid(before[second])), (_uuid(now[first]), _uuid(now[second]))
-    if current == was:
-        return Finding(Outcome.NOT_DONE, "the two have not changed places")
-    if current == was[::-1]:
-        return Finding(Outcome.DONE, "the two have changed places")
-    return Finding(Outcome.UNKNOWN, f"{first} and {second} are neither as before nor exchanged")
-
-
-def _settle_alter(database: ClickhouseDatabase, _statement: Statement, before: Names, now: Names) -> Finding:
-    (name,) = now
-    was, current = before.get(name), now[name]
-    if was == current:
+def _settle_alter(doubt: Doubt) -> Finding:
+    name = spell(doubt.name)
+    before, now = doubt.before.get(name), doubt.now[name]
+    if before == now:
         return Finding(Outcome.NOT_DONE, f"the definition of {name} is as it was before")
-    if was is None or current is None or was[0] != current[0]:
-        return Finding(Outcome.UNKNOWN, f"{name} is another table than before")
-    if trouble := _wait_for_mutations(database, name, ""):
+    if before is None or now is None or before[0] != now[0]:
+        return Finding(Outcome.UNKNOWN, f"{name} is another one than before")
+    if probe.agrees(doubt.database, doubt.command, doubt.statement, before[1], now[1]) is False:
+        return Finding(Outcome.UNKNOWN, f"the definition of {name} has changed, but not into what this statement makes")
+    if doubt.statement.object == "TABLE" and (trouble := _wait_for_mutations(doubt, "")):
         return Finding(Outcome.UNKNOWN, trouble)
     return Finding(Outcome.DONE, f"the definition of {name} has changed")
 
 
-def _settle_mutation(database: ClickhouseDatabase, statement: Statement, tag: str) -> Finding:
-    name = database.qualified(statement.names[0])
-    if not _mutations(database, name, tag):
-        return Finding(Outcome.NOT_DONE, f"{name} has no mutation with its mark")
-    if trouble := _wait_for_mutations(database, name, tag):
+def _settle_mutation(doubt: Doubt) -> Finding:
+    tag = str(doubt.evidence.get("tag", ""))
+    if _uuid(doubt.before.get(spell(doubt.name))) != _uuid(doubt.now[spell(doubt.name)]):
+        return Finding(Outcome.UNKNOWN, f"{spell(doubt.name)} is another table than before")
+    if not tag or not catalog.mutations(doubt.database, doubt.name, tag):
+        return Finding(Outcome.NOT_DONE, f"{spell(doubt.name)} has no mutation with its mark")
+    if trouble := _wait_for_mutations(doubt, tag):
         return Finding(Outcome.UNKNOWN, trouble)
     return Finding(Outcome.DONE, "its mutation is finished")
 
 
-def _mutations(database: ClickhouseDatabase, name: str, mark: str) -> list[tuple[bool, str]]:
-    rows = database.query(
-        f"""
-        SELECT is_done, latest_fail_reason FROM system.mutations
-        WHERE (database, table) = {_pair(name)} AND NOT is_killed AND position(command, ?) > 0
-        """,
-        (mark,),
-    )
-    return [(bool(done), str(reason)) for done, reason in rows]
-
-
-def _wait_for_mutations(database: ClickhouseDatabase, name: str, mark: str) -> str:
+def _wait_for_mutations(doubt: Doubt, mark: str) -> str:
     """Wait for a table's mutations; returns why one can't finish, or ''."""
-    while unfinished := [reason for done, reason in _mutations(database, name, mark) if not done]:
-        if reason := next(filter(None, unfinished), ""):
-            return f"its mutation of {name} can't finish: {reason[:300]}"
-        time.sleep(MUTATION_POLL)
+    while unfinished := [why for done, why in catalog.mutations(doubt.database, doubt.name, mark) if not done]:
+        if why := next(filter(None, unfinished), ""):
+            return f"its mutation of {spell(doubt.name)} can't finish: {why[:300]}"
+        time.sleep(POLL)
     return ""
 
 
-def _settle_truncate(database: ClickhouseDatabase, statement: Statement, evidence: Evidence) -> Finding:
-    name = database.qualified(statement.names[0])
-    before, now = set(evidence.get("parts") or ()), set(parts(database, name))
-    if not now:
+def _settle_truncate(doubt: Doubt) -> Finding:
+    name = spell(doubt.name)
+    if _uuid(doubt.before.get(name)) != _uuid(doubt.now[name]):
+        return Finding(Outcome.UNKNOWN, f"{name} is another table than before")
+    if doubt.now[name] is None:
+        return Finding(Outcome.NOT_DONE, f"there is no {name}")
+    if catalog.contents(doubt.database, [doubt.name]) == doubt.evidence.get("contents") is not None:
+        return Finding(Outcome.NOT_DONE, f"{name} is as it was before")
+    if not doubt.database.query(f"SELECT 1 FROM {quote(*doubt.name)} LIMIT 1"):
         return Finding(Outcome.DONE, f"{name} is empty")
-    if before <= now:
-        return Finding(Outcome.NOT_DONE, f"{name} still has its rows")
     return Finding(Outcome.UNKNOWN, f"{name} has other rows than before, and they may be new")
 
 
-def _uuid(seen: Sequence[str] | None) -> str | None:
+def _settle_parts(doubt: Doubt) -> Finding:
+    names = [doubt.database.qualified(name) for name in doubt.statement.names]
+    if catalog.contents(doubt.database, names) == doubt.evidence.get("contents") is not None:
+        return Finding(Outcome.NOT_DONE, f"the parts of {_listed(map(spell, names))} are as they were")
+    return Finding(
+        Outcome.UNKNOWN,
+        f"the parts of {_listed(map(spell, names))} have changed since, by this statement or by others",
+    )
+
+
+_SETTLE: dict[Kind, Callable[[Doubt], Finding]] = {
+    Kind.CREATE: _settle_create,
+    Kind.CREATE_FILLED: _settle_create,
+    Kind.DROP: _settle_drop,
+    Kind.RENAME: _settle_moves,
+    Kind.EXCHANGE: _settle_moves,
+    Kind.ALTER: _settle_alter,
+    Kind.MUTATION: _settle_mutation,
+    Kind.TRUNCATE: _settle_truncate,
+    Kind.PARTS: _settle_parts,
+}
+
+
+def _uuid(seen: list[str] | None) -> str | None:
     return None if seen is None else seen[0]
 
 
-def _listed(names: Sequence[str]) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)

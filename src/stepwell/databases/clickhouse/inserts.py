@@ -6,19 +6,22 @@ in the journal, by what is true of the target:
 
 - `restart`: the script made the table itself, it is empty and no view feeds it. What a dead run left is removed.
 - `swap`: nobody else writes to the target. The rows go into a clone (hard links), which then changes places with it
-  in one atomic step; the target's UUID tells whether that happened.
+  in one atomic step; the clone's UUID, chosen beforehand, tells whether that happened.
 - `key`: the script names columns that make its rows unique. Rows whose key the target has already are left out.
-- `none`: it is not known who else writes. Only the server's log, or parts that did not change, settle it.
+- `none`: it is not known who else writes. Only the server's log, or tables that did not change, settle it.
 """
 
 from __future__ import annotations
 
-import re
+import uuid
 from typing import TYPE_CHECKING
 
-from stepwell.databases.clickhouse import evidence as evidences
-from stepwell.databases.clickhouse.statement import Statement, quote
+from stepwell.databases.clickhouse import catalog
+from stepwell.databases.clickhouse.catalog import NO_UUID, Names
+from stepwell.databases.clickhouse.names import Name, literal, pair, quote, spell
+from stepwell.databases.clickhouse.statement import Statement
 from stepwell.databases.database import Command, Evidence, Finding, Outcome
+from stepwell.errors import Refused
 
 if TYPE_CHECKING:
     from stepwell.databases.clickhouse.connection import ClickhouseDatabase
@@ -28,166 +31,202 @@ CLONE = "__stepwell_clone"
 
 
 def gather(database: ClickhouseDatabase, command: Command, statement: Statement) -> Evidence:
-    """Choose the way back, and read what it needs."""
+    """Choose the way back, and read what it needs. Raises Refused for a key that can't tell rows apart."""
     table = database.qualified(statement.names[0])
     way = _way(database, command, statement, table)
-    return {"way": way} | ({"parts": evidences.parts(database, table)} if way == "none" else {})
+    if way == "swap":
+        return {"way": way, "clone": str(uuid.uuid4()), "contents": catalog.contents(database, [table])}
+    if way == "key":
+        _key(database, command, statement, table)
+    if way == "none":
+        touched = [table, *catalog.fed_by(database, table)]
+        return {"way": way, "contents": catalog.contents(database, touched)}
+    return {"way": way}
 
 
-def _way(database: ClickhouseDatabase, command: Command, statement: Statement, table: str) -> str:
+def _way(database: ClickhouseDatabase, command: Command, statement: Statement, table: Name) -> str:
     found = database.query(
         f"""
-        SELECT engine, dependencies_table FROM system.tables
-        WHERE (database, name) = {evidences._pair(table)}
+        SELECT engine, toString(uuid), dependencies_table
+        FROM system.tables
+        WHERE (database, name) = {pair(table)}
         """
     )
-    if not found or not str(found[0][0]).endswith("MergeTree"):
+    if not found:
         return "none"
-    engine, readers = str(found[0][0]), found[0][1]
-    if readers:
-        return "none"  # the rows also go into views; what arrived there can't be taken back
-    alone = command.sole_writer or table in command.own
-    if alone and not _feeders(database, table):
-        if table in command.own and not evidences.parts(database, table):
+    engine, identity, readers = found[0]
+    if readers or not str(engine).endswith("MergeTree"):
+        return "none"  # the rows also go into views, or elsewhere; what arrived there can't be taken back
+    own = spell(table) in command.own
+    if (own or command.sole_writer) and not catalog.fed_from_elsewhere(database, table):
+        if own and not catalog.parts(database, table):
             return "restart"
-        if not database.cluster and not engine.startswith("Replicated"):
+        if not database.cluster and not str(engine).startswith("Replicated") and identity != NO_UUID:
             return "swap"
-    return "key" if command.key and statement.source_at is not None else "none"
-
-
-def _feeders(database: ClickhouseDatabase, table: str) -> list[str]:
-    """The materialized views that write into a table."""
-    views = database.query(
-        "SELECT concat(database, '.', name), create_table_query FROM system.tables WHERE engine = 'MaterializedView'"
-    )
-    target = re.compile(
-        r"\bTO " + r"\.".join(f"`?{re.escape(part)}`?" for part in table.split(".", 1)) + r"[\s(]"
-    )
-    return [str(name) for name, definition in views if target.search(str(definition))]
+    return "key" if command.key and statement.source else "none"
 
 
 def run(database: ClickhouseDatabase, command: Command, statement: Statement, evidence: Evidence) -> None:
     """Run the INSERT in the way that was chosen."""
     table = database.qualified(statement.names[0])
     if evidence.get("way") == "swap":
-        _swap(database, command, statement, table)
-    elif evidence.get("way") == "key" and evidences.parts(database, table):
+        _swap(database, command, statement, table, str(evidence["clone"]))
+    elif evidence.get("way") == "key" and catalog.parts(database, table):
         database.send(_only_new(database, command, statement, table), command)
     else:
         database.send(command.text, command)
 
 
-def _swap(database: ClickhouseDatabase, command: Command, statement: Statement, table: str) -> None:
-    source = quote(*table.split(".", 1))
-    clone = quote(*(table + CLONE).split(".", 1))
-    database.query(f"DROP TABLE IF EXISTS {clone} SYNC")
-    database.query(f"CREATE TABLE {clone} CLONE AS {source}")
-    start, end = statement.name_span
-    database.send(command.text[:start] + clone + command.text[end:], command)
-    database.query(f"EXCHANGE TABLES {source} AND {clone}")
-    database.query(f"DROP TABLE {clone} SYNC")
+def settle(
+    database: ClickhouseDatabase,
+    command: Command,
+    statement: Statement,
+    evidence: Evidence,
+    names: Names,
+    finished: bool,
+) -> Finding:
+    """What an INSERT left that runs no more, by the way that was chosen for it. `finished`: the log says it did."""
+    table = database.qualified(statement.names[0])
+    before, now, way = dict(evidence.get("names") or {}).get(spell(table)), names[spell(table)], evidence.get("way")
+    if now is None and before is None:
+        return Finding(Outcome.NOT_DONE, f"there is no {spell(table)}")
+    if now is None or before is None:
+        return Finding(Outcome.UNKNOWN, f"{spell(table)} is another table than when it began")
+    if way == "swap":
+        return _settle_swap(database, table, before[0], now[0], evidence, finished)
+    if now[0] != before[0]:
+        return Finding(Outcome.UNKNOWN, f"{spell(table)} is another table than when it began")
+    if way == "restart":
+        return _settle_restart(database, table)
+    if way == "key":
+        return _settle_key(database, command, statement, table)
+    return _settle_unguarded(database, table, evidence)
 
 
-def _only_new(database: ClickhouseDatabase, command: Command, statement: Statement, table: str) -> str:
+# --- restart --------------------------------------------------------------------------------------------------
+
+
+def _settle_restart(database: ClickhouseDatabase, table: Name) -> Finding:
+    rows = database.query(f"SELECT count() FROM {quote(*table)}")[0][0]
+    if not rows:
+        return Finding(Outcome.NOT_DONE, f"{spell(table)} is empty")
+    database.query(f"TRUNCATE TABLE {quote(*table)} SYNC SETTINGS max_table_size_to_drop = 0")
+    return Finding(Outcome.NOT_DONE, f"{rows} rows of it in {spell(table)} were removed, to be inserted again")
+
+
+# --- swap -----------------------------------------------------------------------------------------------------
+
+
+def _swap(database: ClickhouseDatabase, command: Command, statement: Statement, table: Name, identity: str) -> None:
+    clone = (table[0], table[1] + CLONE)
+    catalog.drop(database, clone)
+    database.query(f"CREATE TABLE {quote(*clone)} UUID {literal(identity)} CLONE AS {quote(*table)}")
+    start, end = statement.span
+    database.send(command.text[:start] + quote(*clone) + command.text[end:], command)
+    database.query(f"EXCHANGE TABLES {quote(*table)} AND {quote(*clone)}")
+    catalog.drop(database, clone)
+
+
+def _settle_swap(
+    database: ClickhouseDatabase, table: Name, before: str, now: str, evidence: Evidence, finished: bool
+) -> Finding:
+    clone = (table[0], table[1] + CLONE)
+    if now == before and finished and _exchange_late(database, table, clone, evidence):
+        return Finding(Outcome.DONE, f"the clone was complete, and has taken the place of {spell(table)} now")
+    if now == before:
+        catalog.drop(database, clone)
+        return Finding(Outcome.NOT_DONE, f"{spell(table)} is as it was; an unfinished clone was removed")
+    if now == evidence.get("clone"):
+        catalog.drop(database, clone)
+        return Finding(Outcome.DONE, f"the clone with the new rows has taken the place of {spell(table)}")
+    return Finding(Outcome.UNKNOWN, f"{spell(table)} is another table than when it began, and not the clone of it")
+
+
+def _exchange_late(database: ClickhouseDatabase, table: Name, clone: Name, evidence: Evidence) -> bool:
+    """Swap with a clone that is complete, unless somebody has written to the table since it was made."""
+    made = database.query(f"SELECT toString(uuid) FROM system.tables WHERE (database, name) = {pair(clone)}")
+    if made != [(evidence.get("clone"),)] or catalog.contents(database, [table]) != evidence.get("contents"):
+        return False
+    database.query(f"EXCHANGE TABLES {quote(*table)} AND {quote(*clone)}")
+    catalog.drop(database, clone)
+    return True
+
+
+# --- key ------------------------------------------------------------------------------------------------------
+
+
+def _only_new(database: ClickhouseDatabase, command: Command, statement: Statement, table: Name) -> str:
     """The INSERT without the rows whose key the target has already.
 
     The inner IN keeps the set of known keys at the size of the source, however large the target is.
     """
-    assert statement.source_at is not None
-    head, source = command.text[: statement.source_at], command.text[statement.source_at :]
-    target = quote(*table.split(".", 1))
-    ours, theirs = _key_columns(database, command, statement, table)
-    return f"""{head}
+    ours, theirs = _key(database, command, statement, table)
+    return f"""{statement.head}
 SELECT * FROM (
-{source}
+{statement.source}
 )
 WHERE ({ours}) NOT IN (
-  SELECT {theirs} FROM {target} WHERE ({theirs}) IN (SELECT {ours} FROM (
-{source}
+  SELECT {theirs} FROM {quote(*table)} WHERE ({theirs}) IN (SELECT {ours} FROM (
+{statement.source}
   ))
 )"""
 
 
-def _key_columns(
-    database: ClickhouseDatabase, command: Command, statement: Statement, table: str
-) -> tuple[str, str]:
-    """The key as the SELECT's output names it, and as the target does."""
-    source = command.text[statement.source_at :]
-    output = [str(row[0]) for row in database.query(f"DESCRIBE (\n{source}\n)")]
-    columns = statement.columns or tuple(database.columns(table))
-    places = [columns.index(column) for column in command.key]
-    return ", ".join(quote(output[place]) for place in places), ", ".join(
-        quote(column) for column in command.key
-    )
+def _key(database: ClickhouseDatabase, command: Command, statement: Statement, table: Name) -> tuple[str, str]:
+    """The key as expressions over the SELECT's columns and over the target's, which compare as stored.
+
+    Raises Refused where it can't tell rows apart.
+    """
+    given = _described(database, statement.source)
+    stored = _described(database, f"SELECT {statement.columns} FROM {quote(*table)}")
+    if len(given) != len(stored):
+        raise Refused(f"the SELECT has {len(given)} columns, and the INSERT takes {len(stored)}")
+    ours, theirs = [], []
+    for column in command.key:
+        place = next((place for place, (name, _) in enumerate(stored) if name == column), None)
+        if place is None:
+            names = ", ".join(name for name, _ in stored)
+            raise Refused(f"the key column {column!r} is not among the columns of the INSERT ({names})")
+        ours += _comparable(*given[place], stored[place][1])
+        theirs += _comparable(*stored[place], stored[place][1])
+    return ", ".join(ours), ", ".join(theirs)
 
 
-def settle(
-    database: ClickhouseDatabase, command: Command, statement: Statement, evidence: Evidence, finished: bool
-) -> Finding:
-    """What an INSERT left that runs no more, by the way that was chosen for it. `finished`: the log says it did."""
-    table = database.qualified(statement.names[0])
-    before = dict(evidence.get("names") or {}).get(table)
-    now = evidences.look_up(database, statement)[table]
-    way = evidence.get("way")
-    if way == "swap":
-        return _settle_swap(database, table, before, now, finished)
-    if now is None or before is None or now[0] != before[0]:
-        return Finding(Outcome.UNKNOWN, f"{table} is another table than when it began")
-    if way == "restart":
-        rows = database.query(f"SELECT count() FROM {quote(*table.split('.', 1))}")[0][0]
-        if rows:
-            database.query(
-                f"TRUNCATE TABLE {quote(*table.split('.', 1))} SYNC SETTINGS max_table_size_to_drop = 0"
-            )
-            return Finding(
-                Outcome.NOT_DONE, f"{rows} rows of it in {table} were removed, to be inserted again"
-            )
-        return Finding(Outcome.NOT_DONE, f"{table} is empty")
-    if way == "key":
-        return _settle_key(database, command, statement, table)
-    if evidences.parts(database, table) == evidence.get("parts"):
-        return Finding(Outcome.NOT_DONE, f"{table} has not changed since")
-    return Finding(
-        Outcome.UNKNOWN,
-        f"{table} has changed since, by this INSERT or by others, and nothing tells their rows apart.\n"
-        "Next time say in the script's front matter which columns make its rows unique (`-- key: a, b`),\n"
-        "or that nobody else writes there meanwhile (`-- writers: none`): then it settles itself.",
-    )
+def _described(database: ClickhouseDatabase, select: str) -> list[tuple[str, str]]:
+    """The names and types of a query's columns."""
+    return [(str(row[0]), str(row[1])) for row in database.query(f"DESCRIBE (\n{select}\n)")]
 
 
-def _settle_swap(
-    database: ClickhouseDatabase,
-    table: str,
-    before: list[str] | None,
-    now: list[str] | None,
-    finished: bool,
-) -> Finding:
-    clone = table + CLONE
-    if before is None or now is None:
-        return Finding(Outcome.UNKNOWN, f"{table} is gone")
-    there = database.query(
-        f"SELECT toString(uuid) FROM system.tables WHERE (database, name) = {evidences._pair(clone)}"
-    )
-    if now[0] == before[0]:
-        if finished and there:
-            database.query(f"EXCHANGE TABLES {quote(*table.split('.', 1))} AND {quote(*clone.split('.', 1))}")
-        database.query(f"DROP TABLE IF EXISTS {quote(*clone.split('.', 1))} SYNC")
-        if finished and there:
-            return Finding(Outcome.DONE, f"the clone was complete, and has taken the place of {table} now")
-        return Finding(Outcome.NOT_DONE, f"{table} is as it was; the unfinished clone was removed")
-    if there and there[0][0] != before[0]:
-        return Finding(Outcome.UNKNOWN, f"{table} is another table than when it began, and so is {clone}")
-    database.query(f"DROP TABLE IF EXISTS {quote(*clone.split('.', 1))} SYNC")
-    return Finding(Outcome.DONE, f"the clone with the new rows has taken the place of {table}")
+def _comparable(column: str, its: str, stored: str) -> list[str]:
+    """A column as it will be stored, without NULL, which IN takes for unknown."""
+    nullable = [type.startswith(("Nullable(", "LowCardinality(Nullable(")) for type in (its, stored)]
+    if nullable == [True, False]:
+        raise Refused(f"the key column {column!r} may be NULL in the SELECT, but not in the table: wrap it in ifNull")
+    value = quote(column) if its == stored else f"CAST({quote(column)}, {literal(stored)})"
+    return [f"isNull({value})", f"ifNull(toString({value}), '')"] if nullable[1] else [value]
 
 
-def _settle_key(database: ClickhouseDatabase, command: Command, statement: Statement, table: str) -> Finding:
-    ours, _ = _key_columns(database, command, statement, table)
-    source = command.text[statement.source_at :]
-    rows, keys = database.query(f"SELECT count(), uniqExact({ours}) FROM (\n{source}\n)")[0]
+def _settle_key(database: ClickhouseDatabase, command: Command, statement: Statement, table: Name) -> Finding:
+    ours, _ = _key(database, command, statement, table)
+    rows, keys = database.query(f"SELECT count(), uniqExact({ours}) FROM (\n{statement.source}\n)")[0]
     if rows != keys:
         return Finding(
             Outcome.UNKNOWN,
             f"its rows are not unique by the key ({', '.join(command.key)}): {rows} rows, {keys} keys",
         )
     return Finding(Outcome.NOT_DONE, "the rows that are missing will be found by their key")
+
+
+# --- none -----------------------------------------------------------------------------------------------------
+
+
+def _settle_unguarded(database: ClickhouseDatabase, table: Name, evidence: Evidence) -> Finding:
+    touched = [table, *catalog.fed_by(database, table)]
+    if catalog.contents(database, touched) == evidence.get("contents") is not None:
+        return Finding(Outcome.NOT_DONE, f"{spell(table)} has not changed since")
+    return Finding(
+        Outcome.UNKNOWN,
+        f"{spell(table)} has changed since, by this INSERT or by others, and nothing tells their rows apart.\n"
+        "Next time say in the script's front matter which columns make its rows unique (`-- key: a, b`),\n"
+        "or that nobody else writes there meanwhile (`-- writers: none`): then it settles itself.",
+    )

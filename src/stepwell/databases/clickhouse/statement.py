@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
+from stepwell.databases.clickhouse.names import Name
 from stepwell.databases.lexing import Reader
 
 
@@ -14,6 +14,7 @@ class Kind(Enum):
     """Statements that are settled alike."""
 
     SETTING = "SET"
+    SESSION = "bound to a session, which HTTP has none of"
     CREATE = "CREATE"
     CREATE_FILLED = "CREATE … AS SELECT"
     DROP = "DROP"
@@ -23,199 +24,235 @@ class Kind(Enum):
     MUTATION = "mutation"
     INSERT = "INSERT"
     TRUNCATE = "TRUNCATE"
-    PARTS = "ALTER of partitions"
+    PARTS = "change of parts"
     REPEATABLE = "harmless to repeat"
     OPAQUE = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement read. `names` are objects as (database or '', name); RENAME and EXCHANGE list both of each pair.
+    """A statement read. `names` are its objects; RENAME and EXCHANGE list both of each pair.
 
-    `name_span` is where the first name stands in the text, `cluster_at` where ON CLUSTER belongs (None: it is there,
-    or has no place), `object` the word for what is created or dropped, `columns` an INSERT's column list,
-    `source_at` where its SELECT begins, `replaces` says OR REPLACE.
+    `object` is the word for what is created, dropped or renamed; `span` is where the names stand in the text, from
+    the first to the last; `cluster_at` where ON CLUSTER belongs (None: it is there, or has no place); `replaces` says
+    OR REPLACE; `fill_at` is where a CREATE_FILLED says AS, POPULATE or CLONE. An INSERT … SELECT is `head`
+    and `source`; `columns` is an INSERT's column list as it is written.
     """
 
     kind: Kind
-    names: tuple[tuple[str, str], ...] = ()
+    names: tuple[Name, ...] = ()
     object: str = "TABLE"
-    name_span: tuple[int, int] = (0, 0)
+    span: tuple[int, int] = (0, 0)
     cluster_at: int | None = None
-    columns: tuple[str, ...] = ()
-    source_at: int | None = None
     replaces: bool = False
+    fill_at: int = 0
+    columns: str = "*"
+    head: str = ""
+    source: str = ""
 
 
-_OBJECTS = ("TABLE", "VIEW", "DICTIONARY", "DATABASE", "FUNCTION", "INDEX")
+_OBJECTS = ("TABLE", "VIEW", "DICTIONARY", "DATABASE", "FUNCTION")
 _ACCESS = (
-    "USER",
-    "ROLE",
-    "QUOTA",
-    "ROW",
-    "POLICY",
-    "SETTINGS",
-    "NAMED",
-    "PROFILE",
-    "MASKING",
-    "WORKLOAD",
-    "RESOURCE",
-)
-_HARMLESS = (
-    "OPTIMIZE", "SYSTEM", "GRANT", "REVOKE", "CHECK", "SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXISTS", "KILL",
-    "EXPLAIN", "ANALYZE",
+    "USER", "ROLE", "QUOTA", "ROW", "POLICY", "SETTINGS", "NAMED", "PROFILE", "MASKING", "WORKLOAD", "RESOURCE",
 )  # fmt: skip
-_PART_VERBS = (
-    "DROP",
-    "DETACH",
-    "ATTACH",
-    "MOVE",
-    "REPLACE",
-    "FETCH",
-    "FREEZE",
-    "UNFREEZE",
-    "CLEAR",
-    "FORGET",
-)
+_HARMLESS = (
+    "OPTIMIZE", "SYSTEM", "GRANT", "REVOKE", "CHECK", "SELECT", "FROM", "(", "SHOW", "DESCRIBE", "DESC", "EXISTS",
+    "KILL", "EXPLAIN", "ANALYZE",
+)  # fmt: skip
+_PART_VERBS = ("DROP", "DETACH", "ATTACH", "MOVE", "FETCH", "FORGET")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16)
 def read(text: str) -> Statement:
     """Read one statement."""
     reader = Reader(text, "clickhouse")
-    verb = reader.peek()
-    if verb == "SET":
-        return Statement(Kind.SETTING)
-    if verb in ("CREATE", "REPLACE"):
-        return _create(reader)
-    if verb == "ATTACH":
-        reader.next()
-        return _named(reader, Kind.CREATE)
-    if verb in ("DROP", "DETACH", "UNDROP"):
-        reader.next()
-        return _named(reader, Kind.CREATE if verb == "UNDROP" else Kind.DROP, several=True)
-    if verb == "TRUNCATE":
-        reader.next()
-        return _named(reader, Kind.TRUNCATE)
-    if verb in ("RENAME", "EXCHANGE"):
-        return _pairs(reader, Kind.RENAME if verb == "RENAME" else Kind.EXCHANGE)
-    if verb == "ALTER":
-        return _alter(reader)
-    if reader.take("DELETE", "FROM"):
-        names, span, cluster_at = _name(reader)
-        return Statement(Kind.MUTATION, names, name_span=span, cluster_at=cluster_at)
-    if verb == "INSERT":
-        return _insert(reader)
-    if verb in _HARMLESS or verb == "(":
-        return Statement(Kind.REPEATABLE)
-    return Statement(Kind.OPAQUE)
+    if "parallel" in text.lower() and _parallel(reader):
+        return Statement(Kind.OPAQUE)
+    match reader.peek():
+        case "SET":
+            session = reader.peek(1) in ("ROLE", "DEFAULT", "TRANSACTION")
+            return Statement(Kind.SESSION if session else Kind.SETTING)
+        case "USE" | "BEGIN" | "COMMIT" | "ROLLBACK":
+            return Statement(Kind.SESSION)
+        case "CREATE" | "REPLACE":
+            return _create(reader)
+        case "ATTACH" | "UNDROP":
+            return _named(reader, Kind.CREATE)
+        case "DROP" | "DETACH":
+            return _named(reader, Kind.DROP)
+        case "TRUNCATE":
+            return _named(reader, Kind.TRUNCATE)
+        case "RENAME":
+            return _pairs(reader, Kind.RENAME)
+        case "EXCHANGE":
+            return _pairs(reader, Kind.EXCHANGE)
+        case "ALTER":
+            return _alter(reader)
+        case "DELETE" if reader.take("DELETE", "FROM"):
+            return _about(reader, Kind.MUTATION)
+        case "UPDATE":
+            # A lightweight UPDATE is no mutation: it adds patch parts, and only these tell of it.
+            reader.next()
+            return _about(reader, Kind.PARTS)
+        case "INSERT" | "WITH":
+            return _insert(reader)
+        case verb:
+            return Statement(Kind.REPEATABLE if verb in _HARMLESS else Kind.OPAQUE)
 
 
-def _name(reader: Reader) -> tuple[tuple[tuple[str, str], ...], tuple[int, int], int | None]:
-    """The coming name, where it stands, and where ON CLUSTER belongs."""
-    start = reader.offset
-    parts = reader.name()
-    end = _end_of(reader)
-    cluster_at = None if reader.peek() == "ON" and reader.peek(1) == "CLUSTER" else end
-    name = (parts[-2] if len(parts) > 1 else "", parts[-1] if parts else "")
-    return (name,), (start, end), cluster_at
+def _parallel(reader: Reader) -> bool:
+    """Whether PARALLEL WITH joins several statements."""
+    return any(reader.peek(at) == "PARALLEL" and reader.peek(at + 1) == "WITH" for at in range(len(reader.items)))
 
 
-def _end_of(reader: Reader) -> int:
+def _end(reader: Reader) -> int:
     """Where the token just read ends."""
-    token = reader.items[reader.at - 1]
-    return token.offset + len(token.text)
+    token = reader.items[reader.at - 1] if reader.at else None
+    return token.offset + len(token.text) if token else 0
+
+
+def _name(reader: Reader) -> Name:
+    parts = reader.name()
+    return (parts[-2] if len(parts) > 1 else "", parts[-1] if parts else "")
+
+
+def _cluster_at(reader: Reader) -> int | None:
+    """Where ON CLUSTER belongs when the names have just been read."""
+    if reader.take("UUID"):
+        reader.next()
+    return None if reader.peek() == "ON" and reader.peek(1) == "CLUSTER" else _end(reader)
+
+
+def _about(reader: Reader, kind: Kind, word: str = "TABLE") -> Statement:
+    """A statement about the one object that comes next."""
+    start = reader.offset
+    name = _name(reader)
+    return Statement(kind, (name,), word, (start, _end(reader)), _cluster_at(reader))
 
 
 def _object(reader: Reader) -> str:
-    """Step over TABLE, [MATERIALIZED] VIEW, … [IF [NOT] EXISTS] and return the last word of the object's kind."""
-    reader.take_any("TEMPORARY", "MATERIALIZED", "WINDOW", "LIVE")
-    word = reader.take_any(*_OBJECTS, "TABLES", "DICTIONARIES") or "TABLE"
+    """Step over [MATERIALIZED] VIEW, TABLE, … [IF [NOT] EXISTS] and return the word for the kind of object."""
+    reader.take_any("MATERIALIZED", "WINDOW", "LIVE")
+    word = reader.take_any(*_OBJECTS) or "TABLE"
     _ = reader.take("IF", "NOT", "EXISTS") or reader.take("IF", "EXISTS") or reader.take("IF", "EMPTY")
     return word
 
 
+def _index(reader: Reader) -> Statement:
+    """CREATE or DROP INDEX i ON t, which is an ALTER of the table by another name."""
+    reader.skip_to("ON")
+    reader.next()
+    return _about(reader, Kind.ALTER)
+
+
 def _create(reader: Reader) -> Statement:
-    replaces = reader.next() == "REPLACE"
-    replaces = reader.take("OR", "REPLACE") or replaces
+    replaces = reader.next() == "REPLACE" or reader.take("OR", "REPLACE")
+    reader.take("UNIQUE")
     if reader.peek() in _ACCESS:
-        rest = {reader.peek(ahead) for ahead in range(6)}
-        return Statement(Kind.REPEATABLE if replaces or "IF" in rest else Kind.OPAQUE)
+        guarded = replaces or "IF" in {reader.peek(ahead) for ahead in range(6)}
+        return Statement(Kind.REPEATABLE if guarded else Kind.OPAQUE)
+    if reader.peek() == "TEMPORARY":
+        return Statement(Kind.SESSION)
+    if reader.peek() == "INDEX":
+        return _index(reader)
     word = _object(reader)
-    names, span, cluster_at = _name(reader)
-    filled = False
-    if word in ("TABLE", "VIEW"):
-        view = word == "VIEW"
-        while following := reader.skip_to("AS", "POPULATE", "CLONE"):
-            reader.next()
-            if following != "AS" or (not view and reader.peek() in ("SELECT", "WITH", "(")):
-                filled = True
-                break
-    kind = Kind.CREATE_FILLED if filled else Kind.CREATE
-    return Statement(kind, names, word, span, cluster_at, replaces=replaces)
+    created = _about(reader, Kind.CREATE, word)
+    fill_at = _fill_at(reader, word)
+    kind = Kind.CREATE if fill_at is None else Kind.CREATE_FILLED
+    return Statement(kind, created.names, word, created.span, created.cluster_at, replaces, fill_at or 0)
 
 
-def _named(reader: Reader, kind: Kind, several: bool = False) -> Statement:
+def _fill_at(reader: Reader, word: str) -> int | None:
+    """Where a CREATE says with which rows the object begins; None where it begins empty."""
+    if word not in ("TABLE", "VIEW"):
+        return None
+    while following := reader.skip_to("AS", "POPULATE", "CLONE", "EMPTY"):
+        at = reader.offset
+        reader.next()
+        if following in ("POPULATE", "CLONE"):
+            return at
+        if following == "EMPTY" or word == "VIEW":
+            return None
+        if reader.peek() in ("SELECT", "WITH", "FROM", "("):
+            return at
+    return None
+
+
+def _named(reader: Reader, kind: Kind) -> Statement:
+    """ATTACH, UNDROP, DROP, DETACH and TRUNCATE: a word for the kind of object, and names."""
+    reader.next()
     if reader.peek() in _ACCESS:
         return Statement(Kind.REPEATABLE if reader.skip_to("IF") else Kind.OPAQUE)
-    word = _object(reader)
-    names, span, cluster_at = _name(reader)
-    while several and reader.take(","):
-        more, _, cluster_at = _name(reader)
-        names += more
-    return Statement(kind, names, word, span, cluster_at)
+    if reader.peek() == "TEMPORARY":
+        return Statement(Kind.SESSION)
+    if reader.peek() == "INDEX":
+        return _index(reader)
+    if kind is Kind.TRUNCATE and reader.peek() in ("ALL", "TABLES", "DATABASE"):
+        return Statement(Kind.OPAQUE)
+    word, start = _object(reader), reader.offset
+    names = [_name(reader)]
+    while reader.take(","):
+        names.append(_name(reader))
+    return Statement(kind, tuple(names), word, (start, _end(reader)), _cluster_at(reader))
 
 
 def _pairs(reader: Reader, kind: Kind) -> Statement:
     reader.next()
-    word = reader.take_any("TABLE", "TABLES", "DATABASE", "DICTIONARY", "DICTIONARIES") or "TABLE"
-    names: tuple[tuple[str, str], ...] = ()
-    cluster_at: int | None = None
+    word = reader.take_any("TABLE", "TABLES", "DATABASE", "DICTIONARY", "DICTIONARIES")
+    word = {"TABLES": "TABLE", "DICTIONARIES": "DICTIONARY", "": "TABLE"}.get(word, word)
+    start, names = reader.offset, []
     while True:
         reader.take("IF", "EXISTS")
-        for _ in range(2):
-            one, _span, cluster_at = _name(reader)
-            names += one
-            reader.take_any("TO", "AND")
+        names.append(_name(reader))
+        reader.take_any("TO", "AND")
+        names.append(_name(reader))
         if not reader.take(","):
             break
-    return Statement(kind, names, word.replace("TABLES", "TABLE"), cluster_at=cluster_at)
+    return Statement(kind, tuple(names), word, (start, _end(reader)), _cluster_at(reader))
 
 
 def _alter(reader: Reader) -> Statement:
     reader.next()
     if reader.peek() in _ACCESS:
         return Statement(Kind.REPEATABLE)
-    word = reader.take_any("TABLE", "DATABASE", "NAMED") or "TABLE"
+    reader.take("TEMPORARY")
+    word = reader.take_any("TABLE", "DATABASE") or "TABLE"
     reader.take("IF", "EXISTS")
-    names, span, cluster_at = _name(reader)
+    altered = _about(reader, Kind.ALTER, word)
     if reader.take("ON", "CLUSTER"):
         reader.next()
     kinds: set[Kind] = set()
+    names = altered.names
     while not reader.done:
         reader.take("(")
-        if kind := _alter_command(reader):
+        kind = _alter_command(reader)
+        if kind is Kind.PARTS and reader.peek() == "MOVE" and reader.skip_to("TO", ",") == "TO":
+            reader.next()
+            if reader.take("TABLE"):
+                names += (_name(reader),)
+        if kind:
             kinds.add(kind)
         if not reader.skip_to(","):
             break
         reader.next()
-    if len(kinds) == 1:
-        return Statement(kinds.pop(), names, word, span, cluster_at)
-    # One ALTER of several sorts runs sort after sort: no single look tells how far it came.
-    mixed = not kinds or Kind.MUTATION in kinds or Kind.PARTS in kinds
-    return Statement(Kind.OPAQUE if mixed else Kind.ALTER, names, word, span, cluster_at)
+    if len(kinds) != 1:
+        # One ALTER of several sorts runs sort after sort: no single look tells how far it came.
+        kinds = {Kind.ALTER} if kinds == {Kind.ALTER, Kind.REPEATABLE} else {Kind.OPAQUE}
+    return Statement(kinds.pop(), names, word, altered.span, altered.cluster_at)
 
 
 def _alter_command(reader: Reader) -> Kind | None:
     """The kind of one command of an ALTER; None for what only continues the command before it (SET a = 1, b = 2)."""
     first, second = reader.peek(), reader.peek(1)
+    if second == "=":
+        return None
     if first in ("UPDATE", "DELETE"):
         return Kind.MUTATION
-    if first in ("MATERIALIZE", "APPLY", "REWRITE"):
-        return Kind.REPEATABLE
     if first in _PART_VERBS and second in ("PARTITION", "PART"):
-        return Kind.REPEATABLE if first in ("REPLACE", "FREEZE", "UNFREEZE") else Kind.PARTS
-    if first in ("CLEAR", "FREEZE", "UNFREEZE"):
+        return Kind.PARTS
+    if first in ("MATERIALIZE", "APPLY", "REWRITE", "CLEAR", "FREEZE", "UNFREEZE") or second == "DETACHED":
+        return Kind.REPEATABLE
+    if first == "REPLACE" and second == "PARTITION":
         return Kind.REPEATABLE
     if first in ("ADD", "DROP", "MODIFY", "RENAME", "COMMENT", "ALTER", "RESET", "REMOVE"):
         return Kind.ALTER
@@ -223,71 +260,28 @@ def _alter_command(reader: Reader) -> Kind | None:
 
 
 def _insert(reader: Reader) -> Statement:
-    reader.next()
-    reader.take("INTO")
+    if reader.peek() == "WITH" and reader.skip_to("SELECT", "INSERT", "FROM") != "INSERT":
+        return Statement(Kind.REPEATABLE)
+    # WITH … INSERT INTO t SELECT is another way to write INSERT INTO t WITH … SELECT.
+    text, begin = reader.text, reader.offset
+    reader.take("INSERT", "INTO")
     reader.take("TABLE")
     if reader.peek() == "FUNCTION":
         return Statement(Kind.OPAQUE)
-    names, span, _ = _name(reader)
-    columns: list[str] = []
-    if reader.peek() == "(" and reader.peek(1) not in ("SELECT", "WITH"):
+    start = reader.offset
+    names, span, columns = (_name(reader),), (start, _end(reader)), "*"
+    if reader.peek() == "(" and reader.peek(1) not in ("SELECT", "WITH", "(", "FROM"):
         reader.next()
-        while not reader.done and not reader.take(")"):
-            if part := reader.name():
-                columns.append(".".join(part))
-            else:
-                reader.next()
+        opened = _end(reader)
+        reader.skip_to(")")
+        columns = text[opened : reader.offset]
+        reader.next()
     if reader.take("SETTINGS"):
-        reader.skip_to("SELECT", "WITH", "VALUES", "FORMAT", "(")
-    source_at = reader.offset if reader.peek() in ("SELECT", "WITH", "(", "FROM") else None
-    return Statement(Kind.INSERT, names, name_span=span, columns=tuple(columns), source_at=source_at)
-
-
-def on_cluster(text: str, statement: Statement, cluster: str) -> str:
-    """The statement with ON CLUSTER where it belongs; unchanged where it says so already or has no place for it."""
-    if statement.cluster_at is None or statement.kind in (Kind.INSERT, Kind.SETTING):
-        return text
-    quoted = "'" + cluster.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return f"{text[: statement.cluster_at]} ON CLUSTER {quoted}{text[statement.cluster_at :]}"
-
-
-def with_mark(text: str, mark: str) -> str:
-    """A mutation with an inert condition added to its last WHERE, by which system.mutations shows whose it is.
-
-    Comments and query ids do not survive there; a comparison of two constants does (measured).
-    """
-    reader = Reader(text, "clickhouse")
-    start = None
-    while reader.skip_to("WHERE"):
-        reader.next()
-        start = reader.offset
-    if start is None:
-        return text
-    reader = Reader(text[start:], "clickhouse")
-    reader.skip_to("SETTINGS")
-    end = start + reader.offset
-    return f"{text[:start]}('{mark}' != '') AND ({text[start:end].rstrip()}) {text[end:]}".rstrip()
-
-
-_SETTING = re.compile(r"\s*SET\s+(.*)", re.IGNORECASE | re.DOTALL)
-
-
-def settings(text: str) -> dict[str, str]:
-    """The names and values that a SET statement gives. Over HTTP they travel with each later statement instead."""
-    reader = Reader(text, "clickhouse")
-    reader.next()
-    found: dict[str, str] = {}
-    while name := reader.name():
-        reader.take("=")
-        start = reader.offset
-        reader.skip_to(",")
-        value = text[start : reader.offset].strip()
-        found[name[-1]] = value[1:-1].replace("\\'", "'") if value.startswith("'") else value
-        if not reader.take(","):
-            break
-    return found
-
-
-def quote(*parts: str) -> str:
-    """A name as ClickHouse reads it: `database`.`table`."""
-    return ".".join("`" + part.replace("\\", "\\\\").replace("`", "\\`") + "`" for part in parts if part)
+        reader.skip_to("SELECT", "WITH", "VALUES", "FORMAT", "FROM", "(")
+    if reader.peek() not in ("SELECT", "WITH", "FROM", "(") or reader.peek(1) == "INFILE":
+        return Statement(Kind.INSERT, names, span=span, columns=columns)
+    head, source_at, end = text[begin : reader.offset], reader.offset, len(text)
+    if len(reader.items) > 2 and reader.items[-2].text.upper() == "FORMAT":
+        end = reader.items[-2].offset  # it says nothing about what is inserted, and a subquery can't have it
+    source = text[:begin] + text[source_at:end]
+    return Statement(Kind.INSERT, names, span=span, columns=columns, head=head, source=source)

@@ -1,0 +1,55 @@
+"""The tables in which a database remembers its own schema."""
+
+from __future__ import annotations
+
+from stepwell.databases.clickhouse.names import literal
+
+MIGRATIONS = """
+CREATE TABLE IF NOT EXISTS schema_migrations{cluster} (
+  version String,
+  checksum String DEFAULT '',
+  applied_at DateTime64(6, 'UTC') DEFAULT now64(6),
+  applied_by String DEFAULT '',
+  duration Float64 DEFAULT 0 COMMENT 'seconds',
+  statements UInt32 DEFAULT 0,
+  tool String DEFAULT '',
+  layout UInt16 DEFAULT 1
+)
+ENGINE = {engine}
+ORDER BY version
+"""
+
+JOURNAL = """
+CREATE TABLE IF NOT EXISTS schema_migrations_journal{cluster} (
+  seq UInt64,
+  at DateTime64(6, 'UTC') DEFAULT now64(6),
+  run String DEFAULT '',
+  who String DEFAULT '',
+  version String DEFAULT '',
+  direction String DEFAULT '',
+  position UInt32 DEFAULT 0,
+  event String DEFAULT '',
+  checksum String DEFAULT '',
+  tag String DEFAULT '',
+  evidence String DEFAULT '',
+  note String DEFAULT ''
+)
+ENGINE = {engine}
+ORDER BY seq
+"""
+
+# One path for all shards: every server of the cluster keeps the whole history.
+REPLICATED = "Replicated{kind}('/stepwell/{{database}}/{table}', '{{shard}}-{{replica}}')"
+
+
+def tables(cluster: str) -> list[str]:
+    """The statements that create the tables; on a cluster, if one is named, on all its servers."""
+    made = []
+    for text, table, kind in (
+        (MIGRATIONS, "schema_migrations", "ReplacingMergeTree"),
+        (JOURNAL, "schema_migrations_journal", "MergeTree"),
+    ):
+        engine = REPLICATED.format(kind=kind, table=table) if cluster else kind
+        place = f" ON CLUSTER {literal(cluster)}" if cluster else ""
+        made.append(text.format(cluster=place, engine=engine).strip())
+    return made
