@@ -47,6 +47,23 @@ def drop(database: ClickhouseDatabase, name: Name, word: str = "TABLE") -> None:
     database.query(f"DROP {word} IF EXISTS {quote(*name)} SYNC SETTINGS max_table_size_to_drop = 0")
 
 
+def drop_unfinished(database: ClickhouseDatabase, name: Name) -> None:
+    """Drop what a dead CREATE … AS SELECT or CREATE OR REPLACE left of `name`.
+
+    ClickHouse fills a table of another name first, and renames it at the end (measured on 26.9): `_tmp_replace_`, a hash
+    of database and name, and a word made by chance.
+    """
+    rows = database.query(
+        """
+        SELECT name FROM system.tables
+        WHERE database = ? AND startsWith(name, concat('_tmp_replace_', lower(hex(sipHash64(concat(?, ?)))), '_'))
+        """,
+        (name[0], *name),
+    )
+    for (left,) in rows:
+        drop(database, (name[0], str(left)))
+
+
 # --- rows -----------------------------------------------------------------------------------------------------
 
 

@@ -74,6 +74,8 @@ class ClickhouseDatabase:
             raise self._cannot_connect(
                 "the driver clickhouse-connect is not installed", 'pip install "stepwell[clickhouse]"'
             ) from None
+        # It logs each broken connection, which is told in our own words; without a handler that lands on stderr.
+        logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
         if self.embedded:
             self._connect_embedded(clickhouse_connect)
         else:

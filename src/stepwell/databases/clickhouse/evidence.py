@@ -78,6 +78,8 @@ def settle(database: ClickhouseDatabase, command: Command, evidence: Evidence) -
 
 
 def _settle_create(doubt: Doubt) -> Finding:
+    if doubt.statement.kind is Kind.CREATE_FILLED or doubt.statement.replaces:
+        catalog.drop_unfinished(doubt.database, doubt.name)
     name = spell(doubt.name)
     before, now = doubt.before.get(name), doubt.now[name]
     if now is None:
