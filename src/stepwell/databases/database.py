@@ -5,7 +5,7 @@ An adapter runs statements and tells what became of them. It knows nothing of sc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -119,7 +119,7 @@ class Database(Protocol):
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Add rows in bulk."""
 
-    def unload(self, text: str, parameters: Sequence[Any] = ()) -> Iterator[bytes]:
+    def unload(self, text: str, parameters: Sequence[Any] = ()) -> Generator[bytes, None, None]:
         """The rows of a SELECT as tab-separated lines (`lines.py`), in chunks; never all of them in memory.
 
         The columns should be text: others come as the engine's driver spells them.

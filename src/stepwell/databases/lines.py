@@ -8,7 +8,7 @@ passes through Python at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 CHUNK = 4 << 20
@@ -21,7 +21,7 @@ _WRITTEN = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\0": r"\0"}
 _SPECIAL = re.compile(r"[\\\t\n\r\0]")
 
 
-def encode(rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
+def encode(rows: Iterable[Sequence[Any]]) -> Generator[bytes, None, None]:
     """Rows as lines, in chunks. Bytes are written as hexadecimal digits, floats as short as tells them apart."""
     held: list[str] = []
     size = 0

@@ -8,7 +8,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -186,7 +186,7 @@ class SqliteDatabase:
             except (sqlite3.Error, MemoryError, OverflowError) as error:
                 _refuse(error)
 
-    def unload(self, text: str, parameters: Sequence[Any] = ()) -> Iterator[bytes]:
+    def unload(self, text: str, parameters: Sequence[Any] = ()) -> Generator[bytes, None, None]:
         """The rows of a SELECT as tab-separated lines, in chunks."""
         return lines.encode(self._stream(text, parameters))
 

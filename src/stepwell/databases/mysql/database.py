@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -161,7 +161,7 @@ class MysqlDatabase:
         text = f"INSERT INTO {as_sql(table)} ({names}) VALUES ({places})"
         self._connection.insert(text, rows, self._packet)
 
-    def unload(self, text: str, parameters: Sequence[Any] = ()) -> Iterator[bytes]:
+    def unload(self, text: str, parameters: Sequence[Any] = ()) -> Generator[bytes, None, None]:
         return lines.encode(self._connection.stream(text, parameters))
 
     def load(self, table: str, columns: Sequence[str], rows: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -116,7 +116,7 @@ class PostgresDatabase:
         session.unlimit_statements()
         session.copy(table, columns, rows)
 
-    def unload(self, text: str, parameters: Sequence[Any] = ()) -> Iterator[bytes]:
+    def unload(self, text: str, parameters: Sequence[Any] = ()) -> Generator[bytes, None, None]:
         """The rows of a SELECT as tab-separated lines, in chunks, by COPY."""
         session = self._session
         session.unlimit_statements()

@@ -9,7 +9,7 @@ import contextlib
 import math
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NoReturn
 
 import psycopg
@@ -156,7 +156,7 @@ class Session:
         except psycopg.Error as error:
             self._refuse(error, 0, started, placed=False)
 
-    def unload(self, text: str, parameters: Sequence[Any]) -> Iterator[bytes]:
+    def unload(self, text: str, parameters: Sequence[Any]) -> Generator[bytes, None, None]:
         """The rows of a SELECT as tab-separated lines, in chunks. The connection is busy until the last."""
         statement = f"COPY ({self.bound(text, parameters)}) TO STDOUT"
         started = time.monotonic()

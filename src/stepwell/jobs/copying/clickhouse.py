@@ -22,7 +22,7 @@ COLUMNS = "SELECT name, type FROM system.columns WHERE database = ? AND table = 
 WRAPPED = re.compile(r"(?:Nullable|LowCardinality)\((.*)\)$")
 RAW = ("String", "FixedString")
 FLOATS = ("Float32", "Float64", "BFloat16")
-OPAQUE = ("Map", "Tuple", "JSON", "Object", "Variant", "Dynamic", "Nested", "AggregateFunction", "SimpleAggregateFunction")
+OPAQUE = frozenset("Map Tuple JSON Object Variant Dynamic Nested AggregateFunction SimpleAggregateFunction".split())
 """Types whose text, read again, may be another value. They are read as JSON and never written."""
 
 SETTINGS = {
@@ -126,7 +126,8 @@ def _bad(pair: Pair, came: str, value: str) -> str:
     if target.family == "String":
         same = "1"
     elif target.kind is Kind.ARRAY:
-        same = f"JSONType(ifNull({came}, '')) = 'Array' AND JSONExtract({again}, '{STRINGS}') = JSONExtract(ifNull({came}, ''), '{STRINGS}')"
+        ours, theirs = (f"JSONExtract(ifNull({json}, ''), '{STRINGS}')" for json in (again, came))
+        same = f"JSONType(ifNull({came}, '')) = 'Array' AND {ours} = {theirs}"
     elif pair.wire is Kind.FLOAT:
         same = f"{again} = toString(accurateCastOrNull({came}, 'Float64'))"
     else:

@@ -83,7 +83,7 @@ def not_exact(table: str, pair: Pair, said: str) -> NotExact:
 
 
 def require_text(table: str, pairs: Sequence[Pair], lines: bytes, nul: bool = True) -> None:
-    """Raises NotExact where a value in tab-separated lines is not UTF-8, or has the character NUL unless that may be."""
+    """Raises NotExact where a value in tab-separated lines is not UTF-8, or has a NUL that may not be."""
     for line in lines.split(b"\n"):
         for pair, field in zip(pairs, line.split(b"\t"), strict=False):
             try:

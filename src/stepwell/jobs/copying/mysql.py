@@ -40,7 +40,9 @@ def columns(database: Database, table: str) -> list[Column]:
     return [_column(name, spelled, family.lower(), *rest) for name, spelled, family, *rest in found]
 
 
-def _column(name: str, spelled: str, family: str, nullable: int, characters: str | None, collation: str | None) -> Column:
+def _column(
+    name: str, spelled: str, family: str, nullable: int, characters: str | None, collation: str | None
+) -> Column:
     if characters:
         spelled += f" CHARACTER SET {characters} COLLATE {collation}"
     kind = Kind.FLOAT if family in FLOATS else Kind.BYTES if family in BINARY else Kind.PLAIN

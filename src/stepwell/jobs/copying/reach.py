@@ -69,7 +69,8 @@ def _postgres_sight(source: Database) -> Iterator[str]:
           pg_backend_pid(),
           (SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid())
         FROM pg_settings
-        JOIN (VALUES ('DateStyle', 'ISO%'), ('IntervalStyle', 'postgres'), ('extra_float_digits', '1')) AS w (name, wanted)
+        JOIN (VALUES ('DateStyle', 'ISO%'), ('IntervalStyle', 'postgres'), ('extra_float_digits', '1'))
+          AS usual (name, wanted)
         USING (name)
         """
     )
