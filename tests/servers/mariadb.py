@@ -67,6 +67,8 @@ class MariadbServer:
                     "--no-defaults",
                     f"--user={getpass.getuser()}",
                     f"--datadir={self.folder / 'data'}",
+                    # A server that starts clears `#sql…` files out of its tmpdir, others' too.
+                    f"--tmpdir={self.folder / 'tmp'}",
                     f"--socket={self.socket}",
                     f"--pid-file={self.folder / 'pid'}",
                     "--bind-address=127.0.0.1",
@@ -116,12 +118,14 @@ class MariadbServer:
 def start(folder: Path, *, durable: bool = False) -> MariadbServer:
     """Make a fresh server in `folder` and start it. `durable` waits for the disk at each commit."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tmp").mkdir()
     made = subprocess.run(
         [
             _binary("mariadb-install-db"),
             "--no-defaults",
             f"--user={getpass.getuser()}",
             f"--datadir={folder / 'data'}",
+            f"--tmpdir={folder / 'tmp'}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         ],
