@@ -1,3 +1,32 @@
 """Takes a relational database and ClickHouse to their next version together, while the application keeps running."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stepwell.embedded import aworker, worker
+    from stepwell.jobs.definition import Drain, Flag, Groups, Job, Keyset, Window
+    from stepwell.jobs.lazy import Lazy, LazyMiddleware
+    from stepwell.project import Project
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Drain", "Flag", "Groups", "Job", "Keyset", "Lazy", "LazyMiddleware", "Project", "Window", "aworker", "worker",
+]  # fmt: skip
+
+_HOMES = {
+    **dict.fromkeys(("Drain", "Flag", "Groups", "Job", "Keyset", "Window"), "stepwell.jobs.definition"),
+    **dict.fromkeys(("Lazy", "LazyMiddleware"), "stepwell.jobs.lazy"),
+    **dict.fromkeys(("aworker", "worker"), "stepwell.embedded"),
+    "Project": "stepwell.project",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What a name needs is imported when the name is used first: `stepwell up` uses none of these."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -30,7 +30,8 @@ class DatabaseConfig:
 class Config:
     """A project's configuration. `ledger` names the database that remembers what spans several.
 
-    `pressure` is as written; `jobs.pressure.read_thresholds` knows what may be in it.
+    `pressure` is as written; `jobs.pressure.read_thresholds` knows what may be in it. `scheduler` is the address of the
+    Dask scheduler that batches go through; '' for threads of the job's own process.
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class Config:
     ledger: str
     variables: dict[str, str]
     pressure: Mapping[str, Any] = field(default_factory=dict)
+    scheduler: str = ""
 
 
 def find(start: Path) -> Path:
@@ -65,7 +67,7 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
         ) from None
     except UnicodeDecodeError as error:
         raise BadProject(f"{FILE} is not UTF-8", where=f"{path}, byte {error.start}") from None
-    _check(path, "", content, {"databases": dict, "ledger": dict, "variables": dict, "pressure": dict})
+    _check(path, "", content, {"databases": dict, "ledger": dict, "variables": dict, "pressure": dict, "jobs": dict})
     databases = {}
     for name, table in content.get("databases", {}).items():
         section = f"databases.{name}"
@@ -98,7 +100,26 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
         name: _expand(str(value), environment, path, f"variables.{name}")
         for name, value in content.get("variables", {}).items()
     }
-    return Config(folder, databases, chosen, variables, content.get("pressure", {}))
+    scheduler = _scheduler(path, content.get("jobs", {}), environment)
+    return Config(folder, databases, chosen, variables, content.get("pressure", {}), scheduler)
+
+
+def _scheduler(path: Path, jobs: Mapping[str, Any], environment: Mapping[str, str]) -> str:
+    _check(path, "jobs", jobs, {"executor": str, "scheduler": str})
+    executor = jobs.get("executor", "threads")
+    if executor not in ("threads", "dask"):
+        raise BadProject(
+            f"[jobs] executor = {executor!r} is not known{did_you_mean(executor, ('threads', 'dask'))}",
+            where=str(path),
+            do='Write "threads" or "dask".',
+        )
+    if (executor == "dask") != ("scheduler" in jobs):
+        raise BadProject(
+            '[jobs] executor = "dask" and `scheduler` belong together',
+            where=str(path),
+            do='Write both, with scheduler = "tcp://HOST:8786", or neither.',
+        )
+    return _expand(jobs.get("scheduler", ""), environment, path, "jobs.scheduler")
 
 
 def _check(path: Path, section: str, table: Mapping[str, Any], known: Mapping[str, type]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,11 @@ from stepwell.scripts.folder import load as load_scripts
 from stepwell.scripts.script import Script
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
     from threading import Event
 
     from stepwell.jobs.definition import Definition
+    from stepwell.jobs.lazy import Lazy
     from stepwell.jobs.runner import Listener as JobListener
     from stepwell.jobs.runner import Outcome, Site
     from stepwell.jobs.service import Overview
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 # What only some verbs need is imported by them: `up` with nothing to do must start fast.
 
 
-def _silent(event: events.Event) -> None:
+def _silent(event: object) -> None:
     pass
 
 
@@ -106,10 +109,23 @@ class Project:
 
     def site(self) -> Site:
         """Where the project's jobs run."""
+        from stepwell.elsewhere import do_batch
         from stepwell.jobs.pressure import read_thresholds
         from stepwell.jobs.runner import Site
 
-        return Site(self.open, self.config.ledger, self.variables, read_thresholds(self.config))
+        elsewhere = partial(do_batch, str(self.config.folder.resolve()))
+        return Site(self.open, self.config.ledger, self.variables, read_thresholds(self.config), elsewhere)
+
+    @contextmanager
+    def executor(self) -> Iterator[Executor | None]:
+        """What batches go through by stepwell.toml: None for threads of this process. Raises CannotConnect."""
+        if not self.config.scheduler:
+            yield None
+            return
+        from stepwell.jobs import cluster
+
+        with cluster.dask(self.config.scheduler) as executor:
+            yield executor
 
     def job(self, name: str) -> Definition:
         """The job of a name. Raises BadRequest."""
@@ -152,14 +168,32 @@ class Project:
         with self.ledger() as ledger:
             return service.overview(self.jobs(), ledger, self.missing)
 
-    def run_job(self, name: str, tell: JobListener, stop: Event | None = None) -> Outcome:
-        """Run one job to its end. Raises JobNotReady, LeaseHeld, JobStalled."""
+    def lazy(self, name: str) -> Lazy:
+        """A job's batch code for single keys. Raises BadRequest, BadJob."""
+        from stepwell.jobs.lazy import Lazy
+
+        return Lazy(self.job(name), self.site(), self.missing)
+
+    def run_job(
+        self, name: str, tell: JobListener = _silent, stop: Event | None = None, executor: Executor | None = None
+    ) -> Outcome:
+        """Run one job to its end, its batches through `executor`; by default through what stepwell.toml names.
+
+        Raises JobNotReady, LeaseHeld, JobStalled.
+        """
         from stepwell.jobs import service
 
         definition = self.job(name)
         with self.ledger():
             pass
-        return service.run_one(definition, self.site(), self.missing, tell, stop)
+        with nullcontext(executor) if executor else self.executor() as executor:
+            return service.run_one(definition, self.site(), self.missing, tell, stop, executor)
+
+    async def arun_job(self, name: str, tell: JobListener = _silent, stop: Event | None = None) -> Outcome:
+        """As `run_job`, beside the event loop. Cancelled, it ends after the batch under way, its lease freed."""
+        from stepwell import embedded
+
+        return await embedded.arun_job(self, name, tell, stop)
 
     def work(self, tell: JobListener, stop: Event) -> None:
         """Run all enabled jobs, cycle after cycle, until `stop` is set."""
@@ -167,7 +201,8 @@ class Project:
 
         with self.ledger():
             pass
-        service.work(self.jobs(), self.site(), self.missing, tell, stop)
+        with self.executor() as executor:
+            service.work(self.jobs(), self.site(), self.missing, tell, stop, executor)
 
     # --- scripts ----------------------------------------------------------------------------------------------
 

@@ -12,11 +12,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from stepwell.databases.database import Database
-from stepwell.errors import Fenced, JobStalled
+from stepwell.errors import Fenced, JobStalled, StepwellError
 from stepwell.jobs import sources
 from stepwell.jobs.batch import Connections
 from stepwell.jobs.definition import Definition, Drain, Groups
@@ -40,13 +41,15 @@ QUIET_PAUSE = 0.2
 class Site:
     """Where jobs run: how to open the project's databases, which one is the ledger, and the environment's flags.
 
-    `thresholds` say, by database, when a job holds back; the defaults hold for one that is not named.
+    `thresholds` say, by database, when a job holds back; the defaults hold for one that is not named. `elsewhere` does
+    a batch in whatever process it is called in: a call that an executor can send.
     """
 
     open: Callable[[str], Database]
     ledger: str
     environment: Mapping[str, str]
     thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
+    elsewhere: Callable[[Task], Report] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +89,17 @@ def run(
     stop: threading.Event | None = None,
     executor: Executor | None = None,
 ) -> Outcome:
-    """Run a job until it is complete, or is told to stop. Raises LeaseHeld, Fenced, JobStalled."""
+    """Run a job until it is complete, or is told to stop. Raises LeaseHeld, Fenced, JobStalled.
+
+    Batches go through `executor`, by default threads of this process that share the run's connections.
+    """
     if definition.flag and not definition.flag.on(site.environment):
         return Outcome(definition.name, "off", 0)
     with Lease(lambda: site.open(site.ledger), definition.name) as lease:
         run = _Run(definition, site, lease, tell, stop or threading.Event())
         with ThreadPoolExecutor(MOST_WORKERS, f"job {definition.name}") as threads:
             try:
-                return run.to_the_end(executor or threads)
+                return run.to_the_end(executor or threads, (executor and site.elsewhere) or run.work)
             finally:
                 run.close()
 
@@ -170,7 +176,7 @@ class _Run:
             return "outside its hours"
         return ""
 
-    def to_the_end(self, executor: Executor) -> Outcome:
+    def to_the_end(self, executor: Executor, work: Callable[[Task], Report]) -> Outcome:
         definition, token = self.definition, self.lease.token
         first = definition.source.rows if isinstance(definition.source, Groups) else definition.source.size
         size = BatchSize(first, definition.target)
@@ -180,7 +186,7 @@ class _Run:
         for batch in self.ledger.open_batches(definition.name):
             self.waiting.append((0.0, Task(definition.name, batch.number, token, batch.scope)))
         while not (halted := self.halted):
-            place = self.one_pass(executor, size, place)
+            place = self.one_pass(lambda task: executor.submit(work, task), size, place)
             if halted := self.halted:
                 break
             left = sources.count_left(self.source, definition.source, self.failed()) if self.has_condition else 0
@@ -217,7 +223,7 @@ class _Run:
 
     # --- one pass ---------------------------------------------------------------------------------------------
 
-    def one_pass(self, executor: Executor, size: BatchSize, place: str) -> str:
+    def one_pass(self, send: Callable[[Task], Future[Report]], size: BatchSize, place: str) -> str:
         """Migrate from `place` on to the last key; returns where it ended. What an earlier run began comes first."""
         exhausted = False
         failed = self.failed()
@@ -235,14 +241,13 @@ class _Run:
                         task, place = cut
                 if task is None:
                     break
-                self.pending[executor.submit(self.work, task)] = task
+                self.pending[send(task)] = task
             if not self.pending:
                 time.sleep(0.02)
                 continue
             done, _ = wait(self.pending, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in done:
-                del self.pending[future]
-                self.take(future.result(), size)
+                self.take(_report(future, self.pending.pop(future)), size)
             failed = self.failed() if done and self.tries else failed
         return place
 
@@ -290,6 +295,9 @@ class _Run:
         task = report.task
         if report.verdict is Verdict.FENCED:
             raise Fenced(self.definition.reference)
+        for name in set(report.used) - self.used().keys():  # by a worker elsewhere: its pressure is looked at from here
+            with suppress(StepwellError):
+                self.connections().get(name)
         self.governor.ended(report.seconds, self.limits.pause or 0.0)
         if report.verdict is Verdict.DONE:
             size.learn(report.rows, report.seconds)
@@ -338,3 +346,11 @@ class _Run:
             raise JobStalled(self.definition.reference, known, f"{known} rows failed; the last: {report.error}")
         self.ledger.fail_row(task.job, self.lease.token, task.number, sources.dump_key(keys[0]), report.error)
         return True
+
+
+def _report(future: Future[Report], task: Task) -> Report:
+    """What became of a task; trouble of the executor itself, such as a process that died, passes."""
+    try:
+        return future.result()
+    except Exception as error:
+        return Report(task, Verdict.PASSING, 0, 0.0, f"{type(error).__name__}: {error}")

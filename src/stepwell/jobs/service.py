@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from stepwell.databases.database import Database
@@ -110,11 +111,12 @@ def run_one(
     missing: Missing,
     tell: runner.Listener,
     stop: threading.Event | None = None,
+    executor: Executor | None = None,
 ) -> Outcome:
     """Run one job to its end. Raises JobNotReady while something it requires is not complete."""
     if waits_for := missing(definition):
         raise JobNotReady(definition.reference, waits_for)
-    return runner.run(definition, site, tell=tell, stop=stop)
+    return runner.run(definition, site, tell=tell, stop=stop, executor=executor)
 
 
 def work(
@@ -123,6 +125,7 @@ def work(
     missing: Missing,
     tell: runner.Listener,
     stop: threading.Event,
+    executor: Executor | None = None,
 ) -> None:
     """Run every enabled job whenever it has something to do, cycle after cycle, until `stop` is set.
 
@@ -142,7 +145,7 @@ def work(
             definition = by_name[name]
             try:
                 if _has_work(definition, site, connections) and not missing(definition):
-                    outcome = runner.run(definition, site, tell=tell, stop=stop)
+                    outcome = runner.run(definition, site, tell=tell, stop=stop, executor=executor)
                     LOGGER.info("job=%s state=%s rows=%d", name, outcome.state, outcome.rows_done)
             except LeaseHeld as error:
                 LOGGER.info("job=%s %s", name, error.what)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from stepwell.errors import (
+    CannotConnect,
     ConnectionLost,
     Fenced,
     LockTimeout,
@@ -44,7 +45,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of a task. `rows` were found by its condition when it began; `seconds` it took."""
+    """What became of a task. `rows` were found by its condition when it began; `seconds` it took.
+
+    `used` names the databases that the worker is connected to.
+    """
 
     task: Task
     verdict: Verdict
@@ -52,10 +56,21 @@ class Report:
     seconds: float
     error: str = ""
     heavy: bool = False
+    used: tuple[str, ...] = ()
 
 
 def do(task: Task, definition: Definition, ledger_name: str, connections: Connections) -> Report:
-    """Do one batch and record it, in one transaction where it writes to the ledger's database."""
+    """Do one batch and record it, in one transaction where it writes to the ledger's database.
+
+    A batch that is done already, by a worker that died before it could say so, is reported as done.
+    """
+    report = _do(task, definition, ledger_name, connections)
+    if report.verdict is not Verdict.DONE and (rows := _rows_done(task, ledger_name, connections)) is not None:
+        report = Report(task, Verdict.DONE, rows, report.seconds)
+    return replace(report, used=tuple(connections.connected))
+
+
+def _do(task: Task, definition: Definition, ledger_name: str, connections: Connections) -> Report:
     started = time.monotonic()
     scope = sources.load(task.scope)
     batch = Batch(definition, scope, connections)
@@ -73,7 +88,7 @@ def do(task: Task, definition: Definition, ledger_name: str, connections: Connec
             connections.close()
         verdict = Verdict.PASSING if passes(error) else Verdict.FAILED
         heavy = isinstance(error, (MemoryLimit, StatementTimeout))
-        return Report(task, verdict, rows, time.monotonic() - started, _words(error), heavy)
+        return Report(task, verdict, rows, time.monotonic() - started, words(error), heavy)
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         return Report(task, Verdict.FAILED, rows, time.monotonic() - started, said)
@@ -82,9 +97,16 @@ def do(task: Task, definition: Definition, ledger_name: str, connections: Connec
 
 def passes(error: StepwellError) -> bool:
     """Whether the same batch may well succeed a little later: locks, lost connections, memory, too many parts."""
-    if isinstance(error, (LockTimeout, ConnectionLost, MemoryLimit, StatementTimeout)):
+    if isinstance(error, (CannotConnect, LockTimeout, ConnectionLost, MemoryLimit, StatementTimeout)):
         return True
     return isinstance(error, Refused) and error.code == TOO_MANY_PARTS
+
+
+def _rows_done(task: Task, ledger_name: str, connections: Connections) -> int | None:
+    try:
+        return Ledger(connections.get(ledger_name)).rows_done(task.job, task.token, task.number)
+    except StepwellError:
+        return None  # out of reach: the batch is tried again, and asked about again
 
 
 def _count(batch: Batch) -> int:
@@ -92,6 +114,7 @@ def _count(batch: Batch) -> int:
     return int(found[0][0])
 
 
-def _words(error: StepwellError) -> str:
+def words(error: StepwellError) -> str:
+    """An error on one line, as it is recorded."""
     said = getattr(error, "said", "")
     return f"{error.kind}: {said or error.what}"

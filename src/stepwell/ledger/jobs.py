@@ -24,6 +24,9 @@ CLOCK = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
 }
 
+LOCKED = {"postgres": "FOR UPDATE", "mysql": "FOR UPDATE", "sqlite": ""}
+"""Behind a SELECT in a transaction: its rows are read as committed last, and locked. SQLite has one writer anyway."""
+
 COLUMNS = (
     "job, state, token, holder, lease_until, place, next_batch, quiet_passes, rows_done, rows_left, "
     "limits, held_by, started, worked, finished"
@@ -169,19 +172,25 @@ class Ledger:
                 )
 
     def finish(self, job: str, token: int, number: int, rows: int, seconds: float) -> None:
-        """Record a batch as done, in the caller's transaction. Raises Fenced where it is not ours any more."""
-        self.database.query(
-            """
-            UPDATE stepwell_batch SET state = 'done', row_count = ?, seconds = ?
-            WHERE job = ? AND number = ? AND token = ? AND state = 'begun'
-            """,
-            (rows, seconds, job, number, token),
-        )
+        """Record a batch as done, in the caller's transaction. Raises Fenced where it is not ours, or done already."""
         found = self.database.query(
-            "SELECT token, state FROM stepwell_batch WHERE job = ? AND number = ?", (job, number)
+            f"SELECT token, state FROM stepwell_batch WHERE job = ? AND number = ? {LOCKED[self.database.engine]}",
+            (job, number),
         )
-        if not found or (int(found[0][0]), str(found[0][1])) != (token, "done"):
+        if not found or (int(found[0][0]), str(found[0][1])) != (token, "begun"):
             raise Fenced(f"job/{job}")
+        self.database.query(
+            "UPDATE stepwell_batch SET state = 'done', row_count = ?, seconds = ? WHERE job = ? AND number = ?",
+            (rows, seconds, job, number),
+        )
+
+    def rows_done(self, job: str, token: int, number: int) -> int | None:
+        """The rows of a batch that is recorded as done under this token; None for any other."""
+        found = self.database.query(
+            "SELECT row_count FROM stepwell_batch WHERE job = ? AND number = ? AND token = ? AND state = 'done'",
+            (job, number, token),
+        )
+        return int(found[0][0]) if found else None
 
     def fail_row(self, job: str, token: int, number: int, key: str, error: str) -> None:
         """Record the one row of a batch as failed by itself, and the batch as done. Raises Fenced."""

@@ -50,6 +50,14 @@ TABLES = (
       PRIMARY KEY (job, row_key)
     )
     """,
+    """
+    CREATE TABLE IF NOT EXISTS stepwell_ensured (
+      job VARCHAR(150) NOT NULL,
+      row_key VARCHAR(500) NOT NULL,
+      at DOUBLE PRECISION NOT NULL DEFAULT 0,
+      PRIMARY KEY (job, row_key)
+    )
+    """,
 )
 
 
