@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import subprocess
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
@@ -38,11 +39,15 @@ def _postgres(source: str, target: str) -> None:
 
 
 def _mysql(source: str, target: str) -> None:
-    database = urllib.parse.urlsplit(source).path.removeprefix("/")
-    for table in dumping.query(source, "SHOW TABLES"):
-        # LIKE leaves foreign keys out; no prepared database has any.
-        dumping.query(target, f"CREATE TABLE `{table}` LIKE `{database}`.`{table}`")
-        dumping.query(target, f"INSERT INTO `{table}` SELECT * FROM `{database}`.`{table}`")
+    dumped = _mysql_client("mariadb-dump", source, "--routines", "--triggers", "--single-transaction")
+    _mysql_client("mariadb", target, text=dumped)
+
+
+def _mysql_client(program: str, url: str, *options: str, text: bytes = b"") -> bytes:
+    parts = urllib.parse.urlsplit(url)
+    account = ["--no-defaults", f"--host={parts.hostname}", f"--port={parts.port}", f"--user={parts.username}"]
+    command = [program, *account, f"--password={parts.password}", *options, parts.path.removeprefix("/")]
+    return subprocess.run(command, input=text, stdout=subprocess.PIPE, check=True).stdout
 
 
 def _clickhouse(source: str, target: str) -> None:
@@ -60,12 +65,11 @@ def _clickhouse(source: str, target: str) -> None:
 
 
 def _file(source: str, target: str) -> None:
-    shutil.copyfile(*(urllib.parse.urlsplit(url).path.replace("//", "/") for url in (source, target)))
+    shutil.copyfile(dumping.path(source), dumping.path(target))
 
 
 def _folder(source: str, target: str) -> None:
-    paths = (urllib.parse.urlsplit(url).path.replace("//", "/") for url in (source, target))
-    shutil.copytree(*paths, symlinks=True)  # ClickHouse links tables to their storage
+    shutil.copytree(dumping.path(source), dumping.path(target), symlinks=True)  # tables are links to their storage
 
 
 _COPIES: dict[str, Callable[[str, str], None]] = {

@@ -43,6 +43,11 @@ def query(url: str, text: str) -> list[str]:
     return _QUERIES[scheme(url)](url, text)
 
 
+def at_work(url: str, text: str) -> bool:
+    """Whether the server works at a statement of this database that contains `text`."""
+    return query(url, _AT_WORK[scheme(url)].format(text=text)) != ["0"]
+
+
 def _text(rows: list[tuple[Any, ...]]) -> list[str]:
     return ["\t".join(map(str, row)) for row in rows]
 
@@ -195,12 +200,12 @@ def _mysql(url: str) -> Iterator[tuple[str, str]]:
 
 
 def _sqlite_query(url: str, text: str) -> list[str]:
-    with contextlib.closing(sqlite3.connect(_path(url), isolation_level=None)) as connection:
+    with contextlib.closing(sqlite3.connect(path(url), isolation_level=None)) as connection:
         return _text(connection.execute(text).fetchall())
 
 
 def _sqlite(url: str) -> Iterator[tuple[str, str]]:
-    with contextlib.closing(sqlite3.connect(_path(url))) as connection:
+    with contextlib.closing(sqlite3.connect(path(url))) as connection:
         found = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
         yield "definitions", _rows([line for line in _text(found) if not _OURS.search(line)])
         columns = connection.execute(
@@ -213,7 +218,7 @@ def _sqlite(url: str) -> Iterator[tuple[str, str]]:
             yield f"rows of {table}", _rows(_text(connection.execute(f'SELECT {names} FROM "{table}"').fetchall()))
 
 
-def _path(url: str) -> str:
+def path(url: str) -> str:
     """The file or folder of an embedded engine's URL: absolute, as the tests write it."""
     return urllib.parse.urlsplit(url).path.replace("//", "/")
 
@@ -247,7 +252,8 @@ def _clickhouse_ask(url: str) -> Iterator[Callable[[str], str]]:
         return
     import chdb
 
-    with contextlib.closing(chdb.connect(_path(url))) as connection:
+    engine: Any = chdb
+    with contextlib.closing(engine.connect(path(url))) as connection:
         database = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query)).get("database", "default")
         connection.query(f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic")
         connection.query(f"USE {database}")
@@ -273,7 +279,10 @@ def _clickhouse(url: str) -> Iterator[tuple[str, str]]:
         ]
         readable = dict(_readable(columns, "`"))
         tables = ask(
-            "SELECT name, engine, create_table_query FROM system.tables WHERE database = currentDatabase() ORDER BY name"
+            """
+            SELECT name, engine, create_table_query FROM system.tables WHERE database = currentDatabase()
+            ORDER BY name
+            """
         )
         for line in tables.splitlines():
             name, engine, definition = line.split("\t")
@@ -285,6 +294,20 @@ def _clickhouse(url: str) -> Iterator[tuple[str, str]]:
                 yield f"rows of {shown}", ask(f"SELECT {readable[name]} FROM `{name}`{final} ORDER BY ALL")
 
 
+_AT_WORK = {
+    "postgresql": """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE state = 'active' AND query LIKE '%{text}%' AND pid <> pg_backend_pid() AND datname = current_database()
+    """,
+    "mysql": """
+        SELECT count(*) FROM information_schema.processlist
+        WHERE info LIKE '%{text}%' AND id <> connection_id() AND db = database()
+    """,
+    "clickhouse": """
+        SELECT count() FROM system.processes
+        WHERE query LIKE '%{text}%' AND query NOT LIKE '%system.processes%' AND current_database = currentDatabase()
+    """,
+}
 _READERS = {
     "postgresql": _postgres,
     "mysql": _mysql,

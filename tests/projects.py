@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class Project:
 
     def __call__(self, *arguments: str, timeout: float = 120) -> Ended:
         """Run `stepwell ARGUMENTS` there to its end."""
-        return self._ended(self.start(*arguments), timeout)
+        return ended(self.start(*arguments), timeout)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `stepwell ARGUMENTS` and leave it running."""
@@ -46,11 +47,11 @@ class Project:
 
     def killed(self, *arguments: str, timeout: float = 120) -> Ended:
         """Run it through killing.py, which may kill it."""
-        return self._ended(self._start(str(TESTS / "killing.py"), *arguments), timeout)
+        return ended(self._start(str(TESTS / "killing.py"), *arguments), timeout)
 
     def python(self, text: str, timeout: float = 120) -> Ended:
         """Run a Python program there."""
-        return self._ended(self.start_python(text), timeout)
+        return ended(self.start_python(text), timeout)
 
     def start_python(self, text: str) -> subprocess.Popen[str]:
         return self._start("-c", text)
@@ -80,9 +81,6 @@ class Project:
             text=True,
         )
 
-    def _ended(self, process: subprocess.Popen[str], timeout: float) -> Ended:
-        return ended(process, timeout)
-
 
 def ended(process: subprocess.Popen[str], timeout: float = 120) -> Ended:
     """Wait for a command that was started; a hanging one is killed and fails the test."""
@@ -93,6 +91,22 @@ def ended(process: subprocess.Popen[str], timeout: float = 120) -> Ended:
         stdout, stderr = process.communicate()
         raise AssertionError(f"{process.args!r} hung:\n{stdout}{stderr}") from None
     return Ended(process.returncode, stdout, stderr)
+
+
+def done(end: Ended) -> str:
+    """What a command printed that must have ended well."""
+    assert end.code == 0, end.text
+    return end.stdout
+
+
+def until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait until something holds while a command is running. A minute without it, or the command's end, fails."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise AssertionError(f"it never came so far:\n{ended(process).text}")
+        time.sleep(0.02)
 
 
 def variable(name: str) -> str:

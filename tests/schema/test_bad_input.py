@@ -11,7 +11,7 @@ import pytest
 import copying
 import dumping
 import projects
-from projects import Ended, Project
+from projects import Project, done
 
 GOOD = "CREATE TABLE item (id INT);\n"
 CANARY = "canary-7f3a"
@@ -31,11 +31,6 @@ def refused(project: Project, *arguments: str, code: int) -> str:
     assert "Traceback" not in ended.text
     assert project.dump() == before
     return ended.stderr
-
-
-def done(ended: Ended) -> str:
-    assert ended.code == 0, ended.text
-    return ended.stdout
 
 
 # --- files ------------------------------------------------------------------------------------------------

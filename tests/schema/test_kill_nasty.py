@@ -112,11 +112,12 @@ MYSQL = {
     """,
     "state/0004_only_rows": """
         UPDATE item SET price = price + 5;
-        DELETE FROM item WHERE id % 10 = 0;
+        DELETE FROM item WHERE id > 490;
         INSERT INTO item (id, name, price) VALUES (9001, 'a; b', 1), (9002, 'it''s', 2);
         -- down
         DELETE FROM item WHERE id > 9000;
-        INSERT INTO item (id, name, price) SELECT seq, concat('item ', seq), 0 FROM seq_10_to_500_step_10;
+        INSERT INTO item (id, name, price, note)
+        SELECT seq, concat('item ', seq), seq % 97 + 7, 'none; seen' FROM seq_491_to_500;
         UPDATE item SET price = price - 5;
     """,
 }
@@ -135,7 +136,8 @@ CLICKHOUSE_START = [
 ]
 CLICKHOUSE = {
     "analytics/0001_rebuilt": """
-        CREATE TABLE item_v2 (id UInt64, name String, price Int64, tenant String) ENGINE = MergeTree ORDER BY (tenant, id);
+        CREATE TABLE item_v2 (id UInt64, name String, price Int64, tenant String)
+        ENGINE = MergeTree ORDER BY (tenant, id);
         INSERT INTO item_v2 SELECT id, name, price, 'none' FROM item;
         RENAME TABLE item TO item_v1, item_v2 TO item;
         -- down
@@ -143,13 +145,17 @@ CLICKHOUSE = {
         DROP TABLE item_v2;
     """,
     "analytics/0002_mutated": """
+        -- key: id
         ALTER TABLE item UPDATE price = price + 1 WHERE 1;
         ALTER TABLE item ADD COLUMN note String DEFAULT 'none', ADD INDEX by_name name TYPE bloom_filter;
         ALTER TABLE item UPDATE price = price + 1, note = concat(note, '; seen') WHERE id % 2 = 0;
-        ALTER TABLE item DELETE WHERE id % 100 = 0;
+        ALTER TABLE item DELETE WHERE id >= 4950;
         -- down
+        ALTER TABLE item UPDATE price = price - 1 WHERE id % 2 = 0;
         ALTER TABLE item DROP INDEX by_name, DROP COLUMN note;
         ALTER TABLE item UPDATE price = price - 1 WHERE 1;
+        INSERT INTO item
+        SELECT number + 4950 AS id, concat('item ', toString(id)), toInt64(id % 97), 'none' FROM numbers(50);
     """,
     "analytics/0003_keyed": """
         -- key: id
@@ -192,7 +198,10 @@ CLICKHOUSE = {
 
 SQLITE_START = [
     "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT NOT NULL, price INT NOT NULL)",
-    "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 500) INSERT INTO item SELECT x, 'item ' || x, x % 97 FROM n",
+    """
+    WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 500)
+    INSERT INTO item SELECT x, 'item ' || x, x % 97 FROM n
+    """,
 ]
 SQLITE = {
     "state/0001_whole": """
@@ -246,7 +255,7 @@ def starting(request: pytest.FixtureRequest, folder: Path, engine: str) -> proje
     return projects.make(folder / "project", urls, dedented(scripts))
 
 
-SAMPLES = {"postgres": 10, "mysql": 10, "sqlite": 6, "clickhouse": 8, "chdb": 5}
+SAMPLES = {"postgres": 8, "mysql": 8, "sqlite": 5, "clickhouse": 6, "chdb": 4}
 LAST_UNDONE = {
     "postgres": ("state/0003", "state/0001"),
     "mysql": ("state/0004", "state/0002"),
@@ -268,14 +277,14 @@ def test_up_killed_anywhere_is_finished_exactly_by_the_next_up(
 def test_down_killed_anywhere_is_finished_exactly_by_the_next_down(
     request: pytest.FixtureRequest, tmp_path: Path, engine: str
 ) -> None:
-    down_then_down(request, tmp_path, engine, 4)
+    down_then_down(request, tmp_path, engine, 3)
 
 
 @pytest.mark.parametrize("engine", CASES)
 def test_down_killed_anywhere_can_be_turned_round_by_up(
     request: pytest.FixtureRequest, tmp_path: Path, engine: str
 ) -> None:
-    down_then_up(request, tmp_path, engine, 4)
+    down_then_up(request, tmp_path, engine, 3)
 
 
 @pytest.mark.soak
@@ -301,12 +310,8 @@ def down_then_down(request: pytest.FixtureRequest, folder: Path, engine: str, sa
 
 def down_then_up(request: pytest.FixtureRequest, folder: Path, engine: str, sample: int | None) -> None:
     project, down = applied(request, folder, engine)
-    fresh = prepared(request, folder, project)
-    round_trip = fresh()
-    for arguments in (down, ("up",)):
-        ended = round_trip(*arguments)
-        assert ended.code == 0, ended.text
-    sweep(fresh, *down, sample=sample, left=round_trip.dump())
+    # Every way back here is exact, so wherever a `down` was killed, `up` leads to what was there before it.
+    sweep(prepared(request, folder, project), *down, sample=sample, left=project.dump())
 
 
 def applied(request: pytest.FixtureRequest, folder: Path, engine: str) -> tuple[projects.Project, tuple[str, ...]]:

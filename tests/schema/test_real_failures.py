@@ -16,10 +16,10 @@ CREATE TABLE run (id UInt64, agent String, tokens UInt32) ENGINE = MergeTree ORD
 CREATE TABLE span (id UInt64, run_id UInt64) ENGINE = MergeTree ORDER BY id;
 INSERT INTO run SELECT number, concat('agent ', toString(number % 7)), number FROM numbers(1000);
 """,
-    "analytics/0002_eval_scores": "CREATE TABLE eval_score (run_id UInt64, score Float64) ENGINE = MergeTree ORDER BY run_id;\n",
-    "analytics/0003_replay_captures": "CREATE TABLE replay (span_id UInt64, request String) ENGINE = MergeTree ORDER BY span_id;\n",
+    "analytics/0002_eval_scores": "CREATE TABLE score (run_id UInt64) ENGINE = MergeTree ORDER BY run_id;\n",
+    "analytics/0003_replay_captures": "CREATE TABLE replay (id UInt64) ENGINE = MergeTree ORDER BY id;\n",
     "analytics/0004_dataset_items": "CREATE TABLE dataset_item (id UInt64) ENGINE = MergeTree ORDER BY id;\n",
-    "analytics/0005_billing_meters": "CREATE TABLE meter (agent String, tokens UInt64) ENGINE = SummingMergeTree ORDER BY agent;\n",
+    "analytics/0005_billing_meters": "CREATE TABLE meter (n UInt64) ENGINE = SummingMergeTree ORDER BY n;\n",
     "analytics/0006_tenant_columns": """
 CREATE TABLE run_v2 (tenant String, id UInt64, agent String, tokens UInt32) ENGINE = MergeTree ORDER BY (tenant, id);
 INSERT INTO run_v2 SELECT 'none', id, agent, tokens FROM run;

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +20,15 @@ import pytest
 import copying
 import dumping
 import projects
-from projects import Ended, Project, ended
+from projects import Project, done, ended, until
 from servers.clickhouse_front import ClickhouseFront
 from servers.mariadb import MariadbServer
 from servers.postgres import PostgresServer
 
 
-def done(end: Ended) -> str:
-    assert end.code == 0, end.text
-    return end.stdout
-
-
 def state(project: Project, reference: str) -> dict[str, str]:
     steps: list[dict[str, str]] = json.loads(done(project("status", "--json")))["steps"]
     return next(step for step in steps if step["reference"] == reference)
-
-
-def until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            raise AssertionError(f"it never came so far:\n{ended(process).text}")
-        time.sleep(0.02)
 
 
 def clickhouse(request: pytest.FixtureRequest, folder: Path, script: str, options: str = "") -> Project:
@@ -95,8 +80,7 @@ def test_a_clickhouse_server_restarted_in_a_statement_is_found_again(
     project = clickhouse(request, tmp_path, SLOW)
     url = project.urls["analytics"]
     running = project.start("up")
-    at_work = "SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO copied%' AND current_database = currentDatabase()"
-    until(lambda: dumping.query(url, at_work) != ["0"], running)
+    until(lambda: dumping.at_work(url, "INSERT INTO copied"), running)
     clickhouse_front.kill()
     clickhouse_front.restart()
     first = ended(running)
@@ -131,12 +115,7 @@ def test_a_relational_server_that_goes_away_in_a_statement_leaves_nothing_half_d
     script = POSTGRES_SLOW if engine == "postgres" else MYSQL_SLOW
     project = projects.make(tmp_path / "project", {"state": url}, {"state/0001_slow": script})
     running = project.start("up")
-    begun = (
-        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%INSERT INTO item SELECT 2%' AND pid <> pg_backend_pid()"
-        if engine == "postgres"
-        else "SELECT count(*) FROM information_schema.processlist WHERE info LIKE '%INTO item SELECT 2%' AND id <> connection_id()"
-    )
-    until(lambda: dumping.query(url, begun) != ["0"], running)
+    until(lambda: dumping.at_work(url, "INTO item SELECT 2"), running)
     if how == "kill":
         server.kill()
     server.restart()
@@ -214,8 +193,11 @@ def test_a_full_disk_is_told_as_such_and_the_run_goes_on_when_there_is_space(sma
         {"state": url},
         {
             "state/0001_a": "CREATE TABLE item (id INT, name TEXT);\n",
-            "state/0002_b": "INSERT INTO item WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000) "
-            "SELECT x, hex(randomblob(1000)) FROM n;\n",
+            "state/0002_b": """
+INSERT INTO item
+WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000)
+SELECT x, hex(randomblob(1000)) FROM n;
+""",
         },
     )
     (small_disk / "ballast").write_bytes(b"x" * 1_500_000)

@@ -25,8 +25,8 @@ OPEN = """
 SELECT seq, version, direction, position, event, checksum, tag, evidence, note, who, at
 FROM schema_migrations_journal
 WHERE event = 'accepted'
-   OR direction = 'down'
    OR version NOT IN (SELECT version FROM schema_migrations)
+   OR version IN (SELECT version FROM schema_migrations_journal WHERE direction = 'down')
 ORDER BY seq
 """
 
@@ -87,7 +87,11 @@ class History:
                 continue
             if entry.event in ("applied", "reverted"):
                 attempt = Attempt()
-            elif entry.direction == direction and entry.event in ("begun", "done", "undone", "failed"):
+            elif entry.event in ("begun", "done", "undone", "failed"):
+                if entry.direction != direction:
+                    # The other way is begun when this one is over, though a kill may have come before "reverted".
+                    attempt = Attempt()
+                    continue
                 for state in (attempt.done, attempt.doubts, attempt.failed):
                     state.pop(entry.position, None)
                 if entry.event == "done":
