@@ -130,6 +130,8 @@ def _bad(pair: Pair, came: str, value: str) -> str:
         same = f"JSONType(ifNull({came}, '')) = 'Array' AND {ours} = {theirs}"
     elif pair.wire is Kind.FLOAT:
         same = f"{again} = toString(accurateCastOrNull({came}, 'Float64'))"
+    elif target.family == "Decimal":  # SQLite keeps decimals as text, and 1.50 is 1.5
+        same = f"{again} = if(position({came}, '.') > 0, trimRight(trimRight({came}, '0'), '.'), {came})"
     else:
         same = f"{again} = {came}"
     differs = f"isNotNull({came}) AND NOT ifNull({same}, 0)"
@@ -146,7 +148,7 @@ class Landing:
         self._database, self._pairs, self._key = database, pairs, key
         place, name = parse(table)
         self._home = place or _current(database)
-        self._table = quoted(self._home, name)
+        self._name, self._table = table, quoted(self._home, name)
         self._texts = [f"c{place}" for place in range(len(pairs))]
         self._stage = ""
         self._require_writable(table)
@@ -184,7 +186,7 @@ class Landing:
         except Refused as error:
             if type(error) is not Refused:
                 raise
-            found = blame(self._table, self._pairs, lambda place: self._unfit(origin, place))
+            found = blame(self._name, self._pairs, lambda place: self._unfit(origin, place))
             raise (found or error) from None
 
     def _unfit(self, origin: str, place: int) -> list[tuple[Any, ...]]:

@@ -150,6 +150,8 @@ class Landing:
             same = f"({value} IS NULL) = ({came} IS NULL)"  # its spelling may change, its meaning does not
         else:
             again = text(pair.target, pair.wire, value)
+            if pair.target.family == "decimal":  # SQLite keeps decimals as text, and 1.50 is 1.5
+                came = _trimmed(came)
             same = f"CAST(CONVERT({again} USING utf8mb4) AS BINARY) <=> CAST({came} AS BINARY)"
         return f"NOT ({same})" if pair.target.nullable else f"({came} IS NULL OR NOT ({same}))"
 

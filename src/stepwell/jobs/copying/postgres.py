@@ -122,6 +122,8 @@ class Landing:
         again = text(pair.target, pair.wire, value)
         if pair.wire is Kind.FLOAT:
             differs = f"({value})::float8 IS DISTINCT FROM {came}::float8"
+        elif pair.target.family == "numeric":
+            differs = f"{value} IS DISTINCT FROM {came}::numeric"
         elif pair.target.kind is Kind.ARRAY:
             differs = f"({again})::jsonb IS DISTINCT FROM {came}::jsonb"
         elif pair.target.family in ("json", "jsonb"):

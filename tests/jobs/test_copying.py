@@ -1,0 +1,405 @@
+"""Copying: what arrives is what was there, between any two engines, or the copy says what can't be, and stops.
+
+Rows are put in and read back by the engines' own drivers, never by what is tested.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+import psycopg
+import pymysql
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conftest import SOURCE
+from stepwell.databases import open_database
+from stepwell.databases.database import Database
+from stepwell.errors import BadRequest, NotExact
+from stepwell.jobs.copying import copy_rows
+from stepwell.jobs.sources import Condition
+
+COLUMNS = ["id", "size", "price", "moment", "day", "words", "data", "weight", "flag", "document"]
+TABLES = {
+    "postgres": """
+        CREATE TABLE {} (
+          id bigint PRIMARY KEY, size numeric(20), price numeric(30, 10), moment timestamptz, day date, words text,
+          data bytea, weight double precision, flag boolean, document jsonb)
+    """,
+    "mysql": """
+        CREATE TABLE {} (
+          id bigint PRIMARY KEY, size bigint unsigned, price decimal(30, 10), moment datetime(6), day date,
+          words longtext, data longblob, weight double, flag boolean, document json)
+    """,
+    "sqlite": """
+        CREATE TABLE {} (
+          id INTEGER PRIMARY KEY, size TEXT, price TEXT, moment TEXT, day TEXT, words TEXT, data BLOB, weight REAL,
+          flag BOOLEAN, document TEXT)
+    """,
+    "clickhouse": """
+        CREATE TABLE {} (
+          id Int64, size Nullable(UInt64), price Nullable(Decimal(30, 10)),
+          moment Nullable(DateTime64(6, 'Europe/Berlin')), day Nullable(Date32), words Nullable(String),
+          data Nullable(String), weight Nullable(Float64), flag Nullable(Bool), document Nullable(String))
+        ENGINE = MergeTree ORDER BY id
+    """,
+}
+READ = {
+    "postgres": "id, size, price, moment, day, words, data, weight, flag, document::text",
+    "mysql": "id, size, price, moment, day, words, data, weight, flag, document",
+    "sqlite": "id, size, price, moment, day, words, data, weight, flag, document",
+    "clickhouse": "id, size, price, toTimeZone(moment, 'UTC'), day, hex(words), hex(data), weight, flag, hex(document)",
+}
+ENGINES = sorted(TABLES)
+Row = tuple[Any, ...]
+
+
+# --- an engine as its own driver sees it ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A database, and how to run a statement there and read its rows without Stepwell."""
+
+    url: str
+    run: Callable[[str], None]
+    put: Callable[[str, Sequence[Row]], None]
+    get: Callable[[str], list[Row]]
+
+    @property
+    def engine(self) -> str:
+        scheme = urllib.parse.urlsplit(self.url).scheme
+        return {"postgresql": "postgres", "chdb": "clickhouse"}.get(scheme, scheme)
+
+    def open(self) -> Database:
+        database = open_database(self.engine, self.url, Path("/"))
+        database.connect()
+        return database
+
+
+def postgres_side(url: str) -> Side:
+    def put(table: str, rows: Sequence[Row]) -> None:
+        marks = ", ".join(["%s"] * len(COLUMNS))
+        with psycopg.connect(url) as connection, connection.cursor() as cursor:
+            cursor.execute("SET TimeZone = 'UTC'")
+            cursor.executemany(f"INSERT INTO {table} VALUES ({marks})".encode(), rows)
+
+    def get(text: str) -> list[Row]:
+        with psycopg.connect(url) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            rows = connection.execute(text.encode()).fetchall()
+            return [tuple(v.replace(tzinfo=None) if isinstance(v, datetime) else v for v in row) for row in rows]
+
+    def run(text: str) -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(text.encode())
+
+    return Side(url, run, put, get)
+
+
+def mysql_side(url: str) -> Side:
+    parts = urllib.parse.urlsplit(url)
+
+    @contextmanager
+    def connected() -> Iterator[Any]:
+        connection = pymysql.connect(
+            host=parts.hostname,
+            port=parts.port,
+            user=parts.username,
+            password=parts.password,
+            database=parts.path[1:],
+            charset="utf8mb4",
+            autocommit=True,
+        )
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SET time_zone = '+00:00', sql_mode = ''")
+            yield cursor
+
+    def put(table: str, rows: Sequence[Row]) -> None:
+        with connected() as cursor:
+            cursor.executemany(f"INSERT INTO {table} VALUES ({', '.join(['%s'] * len(COLUMNS))})", rows)
+
+    def get(text: str) -> list[Row]:
+        with connected() as cursor:
+            cursor.execute(text)
+            return list(cursor.fetchall())
+
+    def run(text: str) -> None:
+        with connected() as cursor:
+            cursor.execute(text)
+
+    return Side(url, run, put, get)
+
+
+def sqlite_side(url: str) -> Side:
+    path = "/" + url.removeprefix("sqlite:///").removeprefix("/")
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, datetime):
+            return str(value).rstrip("0") if value.microsecond else str(value)
+        if isinstance(value, Decimal):
+            return f"{value:f}"
+        return str(value) if isinstance(value, date) or (isinstance(value, int) and value > 1) else value
+
+    def put(table: str, rows: Sequence[Row]) -> None:
+        with sqlite3.connect(path) as connection:
+            marks = ", ".join(["?"] * len(COLUMNS))
+            connection.executemany(
+                f"INSERT INTO {table} VALUES ({marks})", [tuple(map(plain, row)) for row in rows]
+            )
+        connection.close()
+
+    def get(text: str) -> list[Row]:
+        with sqlite3.connect(path) as connection:
+            rows = connection.execute(text).fetchall()
+        connection.close()
+        return rows
+
+    def run(text: str) -> None:
+        with sqlite3.connect(path) as connection:
+            connection.execute(text)
+        connection.close()
+
+    return Side(url, run, put, get)
+
+
+def clickhouse_side(url: str) -> Side:
+    parts = urllib.parse.urlsplit(url)
+    where = {"host": parts.hostname, "port": parts.port, "database": parts.path[1:]}
+
+    @lru_cache
+    def client() -> Any:
+        return clickhouse_connect.get_client(**where, autogenerate_session_id=False)
+
+    def put(table: str, rows: Sequence[Row]) -> None:
+        if rows:
+            client().insert(table, [tuple(map(plain, row)) for row in rows])
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, datetime):
+            return value.replace(tzinfo=UTC)
+        return value.encode() if isinstance(value, str) else value
+
+    def get(text: str) -> list[Row]:
+        rows = client().query(text).result_rows
+        return [tuple(v.replace(tzinfo=None) if isinstance(v, datetime) else v for v in row) for row in rows]
+
+    return Side(url, lambda text: client().command(text), put, get)
+
+
+SIDES = {"postgres": postgres_side, "mysql": mysql_side, "sqlite": sqlite_side, "clickhouse": clickhouse_side}
+
+
+@pytest.fixture
+def new_side(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Side]:
+    """Makes an empty database of an engine."""
+    numbers = iter(range(100))
+
+    def make(engine: str) -> Side:
+        if engine == "sqlite":
+            return sqlite_side(f"sqlite:////{tmp_path / f'{next(numbers)}.db'}".replace("/////", "////"))
+        server = request.getfixturevalue({"mysql": "mariadb", "clickhouse": "clickhouse_front"}.get(engine, engine))
+        return SIDES[engine](server.new_database())
+
+    return make
+
+
+# --- rows as no one would write them --------------------------------------------------------------------------
+
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])) | st.sampled_from(
+    ["", r"\N", "NULL", "\t\n\r\\", "\b\f\v\a", "'\"`", "a ", " ", "😀 é ü", r"\0", r"\t", "{x:String} %s ?"]
+)
+MOMENTS = st.datetimes(datetime(1901, 1, 1), datetime(2299, 12, 31)) | st.sampled_from(
+    [datetime(2024, 3, 31, 2, 30), datetime(2024, 10, 27, 2, 30), datetime(1970, 1, 1), datetime(1969, 12, 31, 23, 59, 59, 1)]
+)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.1 + 0.2, 1e22, 1e-7, 2.0**53, 5e-324])
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def nullable(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | values
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.integers(-(2**63), 2**63 - 1),
+        nullable(st.integers(0, 2**64 - 1)),
+        nullable(st.decimals(-(10**19), 10**19, places=10, allow_nan=False, allow_infinity=False)),
+        nullable(MOMENTS),
+        nullable(st.dates(date(1900, 1, 1), date(2299, 12, 31))),
+        nullable(TEXTS),
+        nullable(st.binary()),
+        nullable(FLOATS),
+        nullable(st.booleans()),
+        nullable(DOCUMENTS.map(json.dumps)),
+    ),
+    min_size=1,
+    max_size=40,
+    unique_by=lambda row: row[0],
+)
+
+
+def seen(row: Row) -> Row:
+    """A row as any driver returns it, in the same Python values."""
+    ident, size, price, moment, day, words, data, weight, flag, document = row
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return (
+        ident,
+        None if size is None else int(size),
+        None if price is None else Decimal(price).normalize(),
+        moment,
+        date.fromisoformat(day) if isinstance(day, str) else day,
+        words.decode() if isinstance(words, bytes) else words,
+        data,
+        weight,
+        None if flag is None else bool(flag),
+        json.loads(document) if isinstance(document, (str, bytes)) else None,
+    )
+
+
+def rows_in(side: Side, table: str) -> list[Row]:
+    rows = side.get(f"SELECT {READ[side.engine]} FROM {table}")
+    if side.engine == "clickhouse":  # its driver guesses whether a String is text
+        rows = [tuple(bytes.fromhex(v) if isinstance(v, str) else v for v in row) for row in rows]
+    return sorted(map(seen, rows), key=lambda row: row[0])
+
+
+class Tables:
+    """Pairs of equal tables on two sides, new ones each time, for a property that is tried often."""
+
+    def __init__(self, source: Side, target: Side) -> None:
+        self.source, self.target = source, target
+        self.number = 0
+
+    def new(self) -> str:
+        self.number += 1
+        for side in (self.source, self.target):
+            side.run(TABLES[side.engine].format(f"t{self.number}"))
+        return f"t{self.number}"
+
+
+# --- what is copied is what arrives ---------------------------------------------------------------------------
+
+DIRECTIONS = [(source, target) for source in ENGINES for target in ENGINES]
+
+
+@pytest.mark.parametrize(("source", "target"), DIRECTIONS)
+def test_every_row_arrives_as_it_was(new_side: Callable[[str], Side], source: str, target: str) -> None:
+    sides = Tables(new_side(source), new_side(target))
+    start, end = sides.source.open(), sides.target.open()
+
+    @given(ROWS)
+    @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def arrives(rows: list[Row]) -> None:
+        table = sides.new()
+        sides.source.put(table, rows)
+        assert rows_in(sides.source, table) == sorted(map(seen, rows), key=lambda row: row[0])
+        assert copy_rows(start, end, table=table, columns=COLUMNS, key=["id"]) == len(rows)
+        assert rows_in(sides.target, table) == rows_in(sides.source, table)
+
+    arrives()
+    start.close()
+    end.close()
+
+
+# --- what the target can't hold is refused, and named ---------------------------------------------------------
+
+REFUSED = [
+    ("postgres", "text", "NULL", "clickhouse", "String"),
+    ("postgres", "int", "256", "clickhouse", "UInt8"),
+    ("postgres", "int", "-1", "clickhouse", "UInt64"),
+    ("postgres", "int", "2", "clickhouse", "Bool"),
+    ("postgres", "numeric", "1.005", "clickhouse", "Decimal(10, 2)"),
+    ("postgres", "numeric", "1e80", "clickhouse", "Decimal(76, 0)"),
+    ("postgres", "numeric", "'NaN'", "clickhouse", "Decimal(10, 2)"),
+    ("postgres", "timestamp", "'infinity'", "clickhouse", "DateTime64(6, 'UTC')"),
+    ("postgres", "timestamptz", "'-infinity'", "clickhouse", "DateTime64(6, 'UTC')"),
+    ("postgres", "timestamp", "'0044-03-15 BC'", "clickhouse", "DateTime64(6, 'UTC')"),
+    ("postgres", "timestamp", "'2024-01-01 00:00:00.123456'", "clickhouse", "DateTime64(3, 'UTC')"),
+    ("postgres", "timestamp", "'2024-01-01 00:00:00.5'", "clickhouse", "DateTime('UTC')"),
+    ("postgres", "timestamp", "'2200-01-01'", "clickhouse", "DateTime('UTC')"),
+    ("postgres", "date", "'infinity'", "clickhouse", "Date32"),
+    ("postgres", "date", "'2200-01-01'", "clickhouse", "Date"),
+    ("postgres", "float8", "0.1", "clickhouse", "Float32"),
+    ("postgres", "text", "'c'", "clickhouse", "Enum8('a' = 1, 'b' = 2)"),
+    ("postgres", "text", "'abcd'", "clickhouse", "FixedString(3)"),
+    ("postgres", "text", "'{}'", "clickhouse", "Map(String, String)"),
+    ("postgres", "int[]", "NULL", "clickhouse", "Array(Int32)"),
+    ("postgres", "int[]", "'{1,NULL}'", "clickhouse", "Array(Int32)"),
+    ("postgres", "int[]", "'{1,300}'", "clickhouse", "Array(UInt8)"),
+    ("postgres", "int[]", "'{{1,2},{3,4}}'", "clickhouse", "Array(Int32)"),
+    ("postgres", "bytea", "'\\xff'", "mysql", "longtext"),
+    ("postgres", "text", "'😀'", "mysql", "varchar(10) CHARACTER SET latin1"),
+    ("postgres", "text", "'a '", "mysql", "char(5)"),
+    ("postgres", "text", "'abc'", "mysql", "varchar(2)"),
+    ("postgres", "numeric", "1.005", "mysql", "decimal(10, 2)"),
+    ("postgres", "numeric", "1.5", "mysql", "int"),
+    ("postgres", "timestamp", "'2024-01-01 00:00:00.5'", "mysql", "datetime"),
+    ("postgres", "timestamp", "'infinity'", "mysql", "datetime(6)"),
+    ("postgres", "float8", "'NaN'", "mysql", "double"),
+    ("postgres", "text", "NULL", "mysql", "timestamp NOT NULL"),
+    ("postgres", "text", "NULL", "sqlite", "TEXT NOT NULL"),
+    ("postgres", "numeric", "12345678901234567890.5", "sqlite", "NUMERIC"),
+    ("postgres", "float8", "'NaN'", "sqlite", "REAL"),
+    ("mysql", "bigint unsigned", "18446744073709551615", "clickhouse", "Int64"),
+    ("mysql", "bigint unsigned", "18446744073709551615", "postgres", "bigint"),
+    ("mysql", "bigint unsigned", "18446744073709551615", "sqlite", "INTEGER"),
+    ("mysql", "date", "'0000-00-00'", "clickhouse", "Date"),
+    ("mysql", "datetime", "'0000-00-00'", "clickhouse", "DateTime64(6, 'UTC')"),
+    ("mysql", "timestamp NULL", "'0000-00-00'", "clickhouse", "DateTime('UTC')"),
+    ("mysql", "date", "'0000-00-00'", "postgres", "date"),
+    ("mysql", "date", "'2024-02-00'", "clickhouse", "Date32"),
+    ("clickhouse", "String", "unhex('ff')", "postgres", "text"),
+    ("clickhouse", "String", "unhex('ff')", "mysql", "longtext"),
+    ("clickhouse", "String", "unhex('ff')", "sqlite", "TEXT"),
+    ("clickhouse", "String", "unhex('003132')", "postgres", "text"),
+    ("clickhouse", "UInt64", "18446744073709551615", "postgres", "bigint"),
+    ("clickhouse", "Float64", "nan", "mysql", "double"),
+    ("clickhouse", "DateTime64(6)", "'2024-01-01 00:00:00.000001'", "postgres", "timestamp(3)"),
+    ("clickhouse", "String", "'abc'", "postgres", "varchar(2)"),
+    ("clickhouse", "String", "'a '", "postgres", "char(2)"),
+    ("clickhouse", "String", "'[1'", "postgres", "jsonb"),
+    ("sqlite", "TEXT", "x'ff'", "postgres", "text"),
+    ("sqlite", "BLOB", "'text'", "clickhouse", "String"),
+    ("sqlite", "INTEGER", "'many'", "clickhouse", "Int64"),
+]
+
+
+@pytest.mark.parametrize(("source", "kept", "value", "target", "wanted"), REFUSED)
+def test_what_the_target_can_not_hold_is_refused_and_named(
+    new_side: Callable[[str], Side], source: str, kept: str, value: str, target: str, wanted: str
+) -> None:
+    theirs, ours = new_side(source), new_side(target)
+    memory = {"clickhouse": " ENGINE = MergeTree ORDER BY id"}
+    theirs.run(f"CREATE TABLE t (id int PRIMARY KEY, odd {kept}){memory.get(source, '')}")
+    ours.run(f"CREATE TABLE t (id int PRIMARY KEY, odd {wanted}){memory.get(target, '')}")
+    theirs.run(f"INSERT INTO t (id, odd) VALUES (1, {value})")
+    start, end = theirs.open(), ours.open()
+    with pytest.raises(NotExact) as raised:
+        copy_rows(start, end, table="t", columns=["id", "odd"], key=["id"])
+    start.close()
+    end.close()
+    assert raised.value.column == "t.odd"
+    assert ours.get("SELECT id FROM t") == []
+    assert urllib.parse.urlsplit(theirs.url).password not in str(raised.value).split() or source == "sqlite"
