@@ -260,6 +260,7 @@ def _alter_command(reader: Reader) -> Kind | None:
 
 
 def _insert(reader: Reader) -> Statement:
+    first = reader.offset
     if reader.peek() == "WITH" and reader.skip_to("SELECT", "INSERT", "FROM") != "INSERT":
         return Statement(Kind.REPEATABLE)
     # WITH … INSERT INTO t SELECT is another way to write INSERT INTO t WITH … SELECT.
@@ -283,5 +284,5 @@ def _insert(reader: Reader) -> Statement:
     head, source_at, end = text[begin : reader.offset], reader.offset, len(text)
     if len(reader.items) > 2 and reader.items[-2].text.upper() == "FORMAT":
         end = reader.items[-2].offset  # it says nothing about what is inserted, and a subquery can't have it
-    source = text[:begin] + text[source_at:end]
+    source = text[first:begin] + text[source_at:end]
     return Statement(Kind.INSERT, names, span=span, columns=columns, head=head, source=source)
