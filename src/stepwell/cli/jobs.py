@@ -170,7 +170,7 @@ def _steer(project: Project, name: str, verb: str, output: Output) -> int:
     with project.ledger() as database:
         ledger = Ledger(database)
         if verb == "retry":
-            ledger.forget_failures(definition.name)
+            ledger.retry_failures(definition.name)
         state = {"pause": "paused", "cancel": "cancelled"}.get(verb, "pending")
         ledger.update(definition.name, None, state=state, quiet_passes=0)
     output.line(f"{definition.reference} is {state}")

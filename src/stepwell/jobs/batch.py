@@ -95,8 +95,9 @@ class Batch:
                 with suppress(StepwellError):  # a connection that is gone has rolled back already
                     stack.__exit__(type(error), error, error.__traceback__)
             raise
-        for name in sorted(self._transactions, key=lambda name: name == ledger):
-            self._transactions[name].close()
+        with ExitStack() as commits:  # last in, first out; when one fails, those behind it roll back
+            for name in sorted(self._transactions, key=lambda name: name != ledger):
+                commits.push(self._transactions[name])
 
 
 def with_condition(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 
@@ -55,17 +56,16 @@ class Lease:
             self._database.close()
 
     def _beat(self) -> None:
-        missed = 0.0
+        heard = time.monotonic()
         while not self._ended.wait(BEAT):
             try:
                 self.state = Ledger(self._database).renew(self._job, self.token, LEASE)
-                missed = 0.0
+                heard = time.monotonic()
             except Fenced:
                 self.lost.set()
                 return
             except StepwellError:
-                missed += BEAT
-                if missed >= LEASE:
+                if time.monotonic() - heard >= LEASE:
                     self.lost.set()
                     return
                 self._reconnect()

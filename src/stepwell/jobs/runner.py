@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,13 +25,16 @@ from stepwell.jobs.lease import Lease
 from stepwell.jobs.limits import MOST_WORKERS, Limits
 from stepwell.jobs.pressure import Governor, Thresholds
 from stepwell.jobs.size import BatchSize
-from stepwell.jobs.work import Report, Task, Verdict, do
+from stepwell.jobs.work import Report, Task, Verdict, do, passes
 from stepwell.ledger.jobs import Ledger
 
 RETRY = 0.2
 """Seconds before a batch that met passing trouble is tried again; doubled each time."""
 
 LONGEST_RETRY = 30.0
+
+OUTAGE_TRIES = 8
+"""How often in a row the coordinator itself may meet passing trouble: half a minute in all."""
 
 QUIET_PAUSE = 0.2
 """Seconds between two passes that found nothing, in a run that is waited for."""
@@ -54,7 +57,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is. `rows_left` was counted by its own condition when the pass began; -1: not counted."""
+    """How far a job is. `rows_left` are those its own condition found when the pass began, less those done since."""
 
     job: str
     rows_done: int
@@ -97,11 +100,11 @@ def run(
         return Outcome(definition.name, "off", 0)
     with Lease(lambda: site.open(site.ledger), definition.name) as lease:
         run = _Run(definition, site, lease, tell, stop or threading.Event())
-        with ThreadPoolExecutor(MOST_WORKERS, f"job {definition.name}") as threads:
-            try:
-                return run.to_the_end(executor or threads, (executor and site.elsewhere) or run.work)
-            finally:
-                run.close()
+        try:
+            with ThreadPoolExecutor(MOST_WORKERS, f"job {definition.name}") as threads:
+                return run.through_outages(executor or threads, (executor and site.elsewhere) or run.work)
+        finally:
+            run.close()
 
 
 @dataclass(slots=True)
@@ -119,7 +122,8 @@ class _Run:
     tries: dict[int, int] = field(default_factory=dict)
     local: threading.local = field(default_factory=threading.local)
     opened: list[Connections] = field(default_factory=list)
-    counted: int = 0
+    done: int = 0
+    left: int = -1
     governor: Governor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -148,9 +152,8 @@ class _Run:
 
     def show_held(self, reason: str) -> None:
         """Tell why no batch begins; '' when they do again."""
-        state = self.lease.state
         self.ledger.update(self.definition.name, self.lease.token, held_by=reason[:500])
-        self.tell(Progress(state.job, state.rows_done + self.counted, state.rows_left, 0, 0.0, reason))
+        self.tell(Progress(self.definition.name, self.done, self.left, 0, 0.0, reason))
 
     @property
     def ledger(self) -> Ledger:
@@ -176,29 +179,65 @@ class _Run:
             return "outside its hours"
         return ""
 
+    def through_outages(self, executor: Executor, work: Callable[[Task], Report]) -> Outcome:
+        """To the end, though the ledger or the source be out of reach for a while, or give a deadlock.
+
+        What was under way ends first; then the ledger tells where to go on, as it would after a kill.
+        """
+        tries = 0
+        while True:
+            before = self.done
+            try:
+                return self.to_the_end(executor, work)
+            except JobStalled as error:
+                self.ledger.set_state(self.definition.name, self.lease.token, "stalled", error.said[:500])
+                raise
+            except StepwellError as error:
+                tries = 1 if self.done > before else tries + 1
+                if not passes(error) or tries >= OUTAGE_TRIES:
+                    raise
+                wait(self.pending)
+                self.pending.clear()
+                self.waiting.clear()
+                self.close()
+                self.stop.wait(RETRY * 2 ** (tries - 1))
+
     def to_the_end(self, executor: Executor, work: Callable[[Task], Report]) -> Outcome:
         definition, token = self.definition, self.lease.token
+        if halted := self.halted:
+            return self.finish(halted)
         first = definition.source.rows if isinstance(definition.source, Groups) else definition.source.size
         size = BatchSize(first, definition.target)
-        self.ledger.update(definition.name, token, state="running", held_by="", started=self.ledger.clock())
-        state = self.lease.state
+        self.ledger.set_state(definition.name, token, "running")
+        self.ledger.update(definition.name, token, started=self.ledger.clock())
+        state = self.ledger.read(definition.name)
+        assert state is not None
         place, quiet = state.place, state.quiet_passes
+        self.note_pass(place, quiet)
         for batch in self.ledger.open_batches(definition.name):
             self.waiting.append((0.0, Task(definition.name, batch.number, token, batch.scope)))
         while not (halted := self.halted):
             place = self.one_pass(lambda task: executor.submit(work, task), size, place)
             if halted := self.halted:
                 break
-            left = sources.count_left(self.source, definition.source, self.failed()) if self.has_condition else 0
-            quiet = quiet + 1 if left == 0 else 0
             place = "" if self.has_condition else place
-            self.ledger.end_pass(definition.name, token, place, left, quiet)
-            self.counted = 0
+            quiet = self.note_pass(place, quiet, ended=True)
             if quiet >= definition.quiet_passes:
                 return self.finish("complete")
             if quiet:
                 self.stop.wait(QUIET_PAUSE)
         return self.finish(halted)
+
+    def note_pass(self, place: str, quiet: int, ended: bool = False) -> int:
+        """Count what is left, and record where a pass begins or ended; returns the quiet passes by now."""
+        behind = sources.load_key(place) if place and not self.has_condition else None
+        self.left = sources.count_left(self.source, self.definition.source, behind, self.failed())
+        if self.left:
+            quiet = 0
+        elif ended:
+            quiet += 1
+        self.done = self.ledger.end_pass(self.definition.name, self.lease.token, place, self.left, quiet)
+        return quiet
 
     @property
     def has_condition(self) -> bool:
@@ -212,11 +251,10 @@ class _Run:
         name, ledger = self.definition.name, self.ledger
         failed = len(ledger.failures(name))
         if state == "complete":
-            ledger.update(name, self.lease.token, state="complete", held_by="", finished=ledger.clock())
-        elif state in ("paused", "cancelled"):
-            ledger.update(name, self.lease.token, held_by="")
+            ledger.set_state(name, self.lease.token, "complete")
+            ledger.update(name, self.lease.token, finished=ledger.clock())
         else:
-            ledger.update(name, self.lease.token, state="pending", held_by=state)
+            ledger.set_state(name, self.lease.token, "pending", "" if state in ("paused", "cancelled") else state)
         found = ledger.read(name)
         assert found is not None
         return Outcome(name, state, found.rows_done + ledger.count_done(name), failed)
@@ -226,6 +264,7 @@ class _Run:
     def one_pass(self, send: Callable[[Task], Future[Report]], size: BatchSize, place: str) -> str:
         """Migrate from `place` on to the last key; returns where it ended. What an earlier run began comes first."""
         exhausted = False
+        self.retry_failed()
         failed = self.failed()
         while not (exhausted and not self.waiting and not self.pending):
             halted = bool(self.halted)
@@ -250,6 +289,16 @@ class _Run:
                 self.take(_report(future, self.pending.pop(future)), size)
             failed = self.failed() if done and self.tries else failed
         return place
+
+    def retry_failed(self) -> None:
+        """Rows that a person wants tried again: a condition finds them by itself, else they become batches again."""
+        asked = self.ledger.to_retry(self.definition.name)
+        if not asked:
+            return
+        texts = [] if self.has_condition else [sources.dump(sources.Keys((sources.load_key(key),))) for key in asked]
+        number = self.begin(texts, "", retried=asked)
+        for offset, text in enumerate(texts):
+            self.waiting.append((0.0, Task(self.definition.name, number + offset, self.lease.token, text)))
 
     def work(self, task: Task) -> Report:
         return do(task, self.definition, self.site.ledger, self.connections())
@@ -279,12 +328,12 @@ class _Run:
         number = self.begin([text], place)
         return Task(definition.name, number, self.lease.token, text), place
 
-    def begin(self, scopes: list[str], place: str, replaces: int = 0) -> int:
+    def begin(self, scopes: list[str], place: str, replaces: int = 0, retried: Sequence[str] = ()) -> int:
         """Record batches as begun; returns the number of the first."""
         state = self.ledger.read(self.definition.name)
         assert state is not None
         self.ledger.begin(
-            self.definition.name, self.lease.token, state.next_batch, scopes, place or state.place, replaces
+            self.definition.name, self.lease.token, state.next_batch, scopes, place or state.place, replaces, retried
         )
         return state.next_batch
 
@@ -301,13 +350,13 @@ class _Run:
         self.governor.ended(report.seconds, self.limits.pause or 0.0)
         if report.verdict is Verdict.DONE:
             size.learn(report.rows, report.seconds)
-            self.counted += report.rows
+            self.done += report.rows
+            self.left = max(0, self.left - report.rows)
         elif report.verdict is Verdict.PASSING:
             self.try_again(report, size)
         else:
             self.split(task, report)
-        state = self.lease.state
-        self.tell(Progress(task.job, state.rows_done + self.counted, state.rows_left, report.rows, report.seconds))
+        self.tell(Progress(task.job, self.done, self.left, report.rows, report.seconds))
 
     def try_again(self, report: Report, size: BatchSize) -> None:
         """Passing trouble: the same batch later, smaller if it was too much for the server. Raises JobStalled."""

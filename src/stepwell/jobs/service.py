@@ -49,7 +49,7 @@ class Overview:
 def steps(definitions: Sequence[Definition], ledger: Database) -> tuple[Step, ...]:
     """The jobs as steps of the graph: complete or how far. Reads only; a ledger without tables knows no job."""
     states = _states(ledger)
-    return tuple(_step(definition, states.get(definition.name)) for definition in definitions)
+    return tuple(_step(definition, states.get(definition.name), Ledger(ledger)) for definition in definitions)
 
 
 def _states(ledger: Database) -> dict[str, JobState]:
@@ -61,13 +61,14 @@ def _states(ledger: Database) -> dict[str, JobState]:
         return {}
 
 
-def _step(definition: Definition, state: JobState | None) -> Step:
+def _step(definition: Definition, state: JobState | None, ledger: Ledger) -> Step:
     complete = state is not None and state.state == "complete"
     where = f"{definition.path}:{definition.line}"
     note = ""
     if state and not complete:
         total = state.rows_done + state.rows_left
-        note = f"{state.rows_done / total:.0%}" if state.rows_left >= 0 and total else state.state
+        done = state.rows_done + ledger.count_done(definition.name)
+        note = f"{min(1.0, done / total):.0%}" if state.rows_left >= 0 and total else state.state
     return Step(definition.reference, definition.requires, where, complete, note)
 
 
@@ -83,13 +84,14 @@ def overview(definitions: Sequence[Definition], ledger: Database, missing: Missi
             )
             continue
         book = Ledger(ledger)
+        since = book.count_done(definition.name)
         found.append(
             Overview(
                 definition.name,
                 definition.about,
                 state.state,
-                state.rows_done + book.count_done(definition.name),
-                state.rows_left,
+                state.rows_done + since,
+                state.rows_left if state.rows_left < 0 else max(0, state.rows_left - since),
                 len(book.failures(definition.name)),
                 state.holder,
                 tuple(missing(definition)),

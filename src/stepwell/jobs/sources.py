@@ -159,13 +159,10 @@ def halves(scope: Scope, keys: Sequence[Key]) -> list[Scope]:
     return [Range(scope.lower, edge, scope.without), Range(edge, scope.upper, scope.without)]
 
 
-def count_left(database: Database, source: Source, failed: Sequence[Key]) -> int:
-    """The rows that the source's own condition still finds, but for those that failed by themselves."""
-    text, parameters = (source.where or "1 = 1"), ()
-    if failed:
-        known = _among(source.keys, failed)
-        text, parameters = f"({text}) AND NOT ({known.text})", known.parameters
-    return int(database.query(f"SELECT count(*) FROM {source.table} WHERE {text}", parameters)[0][0])
+def count_left(database: Database, source: Source, behind: Key | None, failed: Sequence[Key]) -> int:
+    """The rows behind a key that the source's own condition still finds, but for those that failed by themselves."""
+    left = condition(source, Range(behind, None, tuple(failed)))
+    return int(database.query(f"SELECT count(*) FROM {source.table} WHERE {left.text}", left.parameters)[0][0])
 
 
 # --- scopes and keys as text, for the ledger ------------------------------------------------------------------

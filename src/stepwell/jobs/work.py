@@ -21,7 +21,8 @@ from stepwell.jobs.batch import Batch, Connections
 from stepwell.jobs.definition import Definition
 from stepwell.ledger.jobs import Ledger
 
-TOO_MANY_PARTS = "252"
+PASSING_CODES = ("252", "40001", "40P01")
+"""Too many parts in ClickHouse; a serialization failure and a deadlock in PostgreSQL."""
 
 
 class Verdict(Enum):
@@ -99,7 +100,7 @@ def passes(error: StepwellError) -> bool:
     """Whether the same batch may well succeed a little later: locks, lost connections, memory, too many parts."""
     if isinstance(error, (CannotConnect, LockTimeout, ConnectionLost, MemoryLimit, StatementTimeout)):
         return True
-    return isinstance(error, Refused) and error.code == TOO_MANY_PARTS
+    return isinstance(error, Refused) and error.code in PASSING_CODES
 
 
 def _rows_done(task: Task, ledger_name: str, connections: Connections) -> int | None:

@@ -93,9 +93,14 @@ class Ledger:
     def failures(self, job: str) -> list[tuple[str, str, int]]:
         """The rows that failed by themselves: key, error, tries."""
         rows = self.database.query(
-            "SELECT row_key, error, tries FROM stepwell_failure WHERE job = ? ORDER BY row_key", (job,)
+            "SELECT row_key, error, tries FROM stepwell_failure WHERE job = ? AND tries > 0 ORDER BY row_key", (job,)
         )
         return [(str(key), str(error), int(tries)) for key, error, tries in rows]
+
+    def to_retry(self, job: str) -> list[str]:
+        """The keys of failed rows that a person wants tried again."""
+        rows = self.database.query("SELECT row_key FROM stepwell_failure WHERE job = ? AND tries = 0", (job,))
+        return [str(key) for (key,) in rows]
 
     # --- the lease --------------------------------------------------------------------------------------------
 
@@ -151,10 +156,33 @@ class Ledger:
         parameters = (*values.values(), job, *(() if token is None else (token,)))
         self.database.query(f"UPDATE stepwell_job SET {assignments} WHERE job = ?{fence}", parameters)
 
+    def set_state(self, job: str, token: int, state: str, held_by: str = "") -> None:
+        """Say how the job stands, as its holder; what a person has paused or cancelled stays so."""
+        self.database.query(
+            """
+            UPDATE stepwell_job
+            SET state = CASE WHEN state IN ('paused', 'cancelled') THEN state ELSE ? END, held_by = ?
+            WHERE job = ? AND token = ?
+            """,
+            (state, held_by, job, token),
+        )
+
     # --- batches ----------------------------------------------------------------------------------------------
 
-    def begin(self, job: str, token: int, number: int, scopes: Sequence[str], place: str, replaces: int = 0) -> None:
-        """Record batches as begun, from `number` on, in place of the one that they split. Raises Fenced."""
+    def begin(
+        self,
+        job: str,
+        token: int,
+        number: int,
+        scopes: Sequence[str],
+        place: str,
+        replaces: int = 0,
+        retried: Sequence[str] = (),
+    ) -> None:
+        """Record batches as begun, from `number` on, in place of the one that they split, or of failures.
+
+        Raises Fenced.
+        """
         with self.database.transaction():
             self.database.query(
                 "UPDATE stepwell_job SET next_batch = ?, place = ? WHERE job = ? AND token = ?",
@@ -165,6 +193,8 @@ class Ledger:
                 raise Fenced(f"job/{job}")
             if replaces:
                 self.database.query("DELETE FROM stepwell_batch WHERE job = ? AND number = ?", (job, replaces))
+            for key in retried:
+                self.database.query("DELETE FROM stepwell_failure WHERE job = ? AND row_key = ?", (job, key))
             for offset, scope in enumerate(scopes):
                 self.database.query(
                     "INSERT INTO stepwell_batch (job, number, token, state, scope) VALUES (?, ?, ?, 'begun', ?)",
@@ -205,9 +235,9 @@ class Ledger:
     def count_try(self, job: str, number: int) -> None:
         self.database.query("UPDATE stepwell_batch SET tries = tries + 1 WHERE job = ? AND number = ?", (job, number))
 
-    def forget_failures(self, job: str) -> None:
-        """Let the failed rows be tried again."""
-        self.database.query("DELETE FROM stepwell_failure WHERE job = ?", (job,))
+    def retry_failures(self, job: str) -> None:
+        """Let the next pass try the failed rows again."""
+        self.database.query("UPDATE stepwell_failure SET tries = 0 WHERE job = ?", (job,))
 
     def count_done(self, job: str) -> int:
         """The rows of the batches that are done and not folded into the job's own row yet."""
@@ -216,8 +246,11 @@ class Ledger:
         )
         return int(found[0][0])
 
-    def end_pass(self, job: str, token: int, place: str, rows_left: int, quiet_passes: int) -> None:
-        """Fold the batches that are done into the job's row, and note where the pass ended. Raises Fenced."""
+    def end_pass(self, job: str, token: int, place: str, rows_left: int, quiet_passes: int) -> int:
+        """Fold the batches that are done into the job's row, and note where the pass ended.
+
+        Returns all rows done so far. Raises Fenced.
+        """
         with self.database.transaction():
             self.database.query(
                 f"""
@@ -231,6 +264,7 @@ class Ledger:
             if state is None or state.token != token:
                 raise Fenced(f"job/{job}")
             self.database.query("DELETE FROM stepwell_batch WHERE job = ? AND state = 'done'", (job,))
+        return state.rows_done
 
 
 def _state(row: Sequence[object]) -> JobState:

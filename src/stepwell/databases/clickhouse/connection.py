@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -257,7 +257,7 @@ class ClickhouseDatabase:
         except Exception as error:
             raise refused(error) from None
 
-    def unload(self, text: str, parameters: Sequence[Any] = ()) -> Iterator[bytes]:
+    def unload(self, text: str, parameters: Sequence[Any] = ()) -> Generator[bytes, None, None]:
         if parameters:
             text, parameters = percent_style(text, self.engine), tuple(parameters)
         # A chDB client can't do anything else before its stream has ended.
