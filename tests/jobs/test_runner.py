@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 import copying
 import dumping
 import jobbing
-from jobbing import ENGINES, add_job, fill, make, rows, run, shown, start_quick, until, wrong_rows
+from jobbing import ENGINES, add_job, fill, make, rows, run, shown, until, wrong_rows
 from projects import Project, ended
 from servers.mariadb import MariadbServer
 from servers.postgres import PostgresServer
@@ -28,11 +27,10 @@ from stepwell.jobs import Job, Keyset
 class Slow(Job):
     '''One row at a time.'''
     batches = Keyset("state", "item", key="id", where="seen = 0", size=1)
-    target = 0.001
     {more}
 
     def migrate(self, batch):
-        time.sleep(0.05)
+        time.sleep(0.02)
         batch.execute("UPDATE item SET n = n + 1000000, seen = seen + 1 WHERE ${{batch}}")
 """
 
@@ -53,8 +51,12 @@ def sqlite(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def slow(folder: Path, url: str, more: str = "", count: int = 400) -> Project:
+    """A job that takes one row in a tenth of a second, and leaves others room meanwhile, as SQLite needs it."""
     fill(url, count)
-    return make(folder, {"state": url}, {"slow.py": SLOW.format(more=more)})
+    project = make(folder, {"state": url}, {"slow.py": SLOW.format(more=more)})
+    assert project("job", "list").code == 0  # makes its row in the ledger
+    dumping.query(url, """UPDATE stepwell_job SET limits = '{"size": 1, "pause": 0.1}'""")
+    return project
 
 
 def begun(project: Project) -> bool:
