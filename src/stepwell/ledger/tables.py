@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stepwell.databases.database import Database
-from stepwell.errors import LedgerNotRelational
+from stepwell.errors import LedgerNotRelational, Refused
 
 # Times are seconds since 1970 by the database's own clock, so that no two hosts' clocks are ever compared.
 # Keys and values of rows are JSON texts: a ledger row may speak of a row in any database.
@@ -66,4 +66,7 @@ def create(database: Database) -> None:
     if database.engine == "clickhouse":
         raise LedgerNotRelational(database.name)
     for statement in TABLES:
-        database.query(statement)
+        try:
+            database.query(statement)
+        except Refused:  # PostgreSQL refuses one of two at once, IF NOT EXISTS or not; the other has made it by now
+            database.query(statement)
