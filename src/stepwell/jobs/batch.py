@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stepwell.databases.database import Command, Database
 from stepwell.databases.lexing import Kind, tokens
 from stepwell.errors import StepwellError
-from stepwell.jobs.definition import Definition
-from stepwell.jobs.sources import Key, Scope, condition, keys_in
+from stepwell.jobs.definition import Definition, Groups
+from stepwell.jobs.sources import Condition, Key, Scope, condition, keys_in
 
 MARK = "${batch}"
 """What stands in a statement for the condition that finds the batch's rows."""
@@ -41,6 +42,15 @@ class Connections:
         self._connected.clear()
 
 
+@dataclass(slots=True)
+class Notes:
+    """What `migrate` says of the changes it makes: why, and which ones that nobody else can see."""
+
+    reason: str = ""
+    reasons: dict[Key, str] = field(default_factory=dict)
+    changes: dict[Key, dict[str, tuple[Any, Any]]] = field(default_factory=dict)
+
+
 class Batch:
     """The rows that `migrate` is to migrate. All that it writes to relational databases commits at its end.
 
@@ -53,7 +63,10 @@ class Batch:
         self._transactions: dict[str, ExitStack] = {}
         found = condition(definition.source, scope)
         self.condition, self.parameters = found.text, found.parameters
+        # Also of rows that are migrated by now.
+        self.whole = condition(replace(definition.source, where=""), scope)
         self.table = definition.source.table
+        self.notes = Notes()
 
     @property
     def database(self) -> Database:
@@ -84,6 +97,46 @@ class Batch:
         database = self.on(on or self._definition.source.database)
         text, values = with_condition(text, tuple(parameters), self.condition, self.parameters, database.engine)
         database.run(Command(text=text, parameters=values))
+
+    def reason_for_all(self, text: str) -> None:
+        """Say why the batch's rows are changed, where `reason` does not say it of one."""
+        self.notes.reason = text
+
+    def reason(self, key: Key, text: str) -> None:
+        """Say why the row of this key is changed, and from what that was seen. `reassess` looks for 'default …'."""
+        self.notes.reasons[key] = text
+
+    def change(self, key: Key, column: str, old: Any, new: Any, reason: str = "") -> None:
+        """Have a change recorded, by a job without `records`: one of rows in ClickHouse, say, whose undo is its own."""
+        if self._definition.records:
+            raise ValueError("the changes of a job with `records` are seen without being told")
+        self.notes.changes.setdefault(key, {})[column] = (old, new)
+        if reason:
+            self.reason(key, reason)
+
+    def copy(
+        self, *, to: str, table: str, columns: Sequence[str] | Mapping[str, str], key: Sequence[str] = ()
+    ) -> int:
+        """Copy these columns of the batch's rows into `table` of the database `to`, exactly; how many rows it has.
+
+        Rows whose key `table` has already are left out, so a batch can be repeated. `key` are columns of `table`;
+        where none are named, those that the source's own key is copied into. Raises NotExact, BadRequest, Refused.
+        """
+        from stepwell.jobs.copying import copy_into
+
+        source = self._definition.source
+        names = columns if isinstance(columns, Mapping) else {name: name for name in columns}
+        if not key and not isinstance(source, Groups):
+            key = [names[name] for name in source.keys if name in names]
+        return copy_into(
+            self.database,
+            self.on(to),
+            table=self.table,
+            columns=names,
+            into=table,
+            condition=Condition(self.condition, self.parameters),
+            key=key,
+        )
 
     @contextmanager
     def transactions(self, ledger: str) -> Iterator[None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
-    from stepwell.jobs.batch import Batch
+    from stepwell.jobs.batch import Batch, Connections
 
 FALSE = ("", "0", "false", "no", "off")
 
@@ -103,7 +103,8 @@ class Window:
 class Job:
     """What a Python job derives from: names to give, and `migrate` to write.
 
-    The class's docstring is what `stepwell job list` says of it. Seconds throughout.
+    The class's docstring is what `stepwell job list` says of it. Seconds throughout. A job that has a way back of its
+    own, for data that is derived anyway, also has a method `undo(self, connections)`, safe to repeat.
     """
 
     batches: ClassVar[Source]
@@ -116,6 +117,7 @@ class Job:
     window: ClassVar[Window | None] = None
     workers: ClassVar[int] = 1
     records: ClassVar[list[str]] = []
+    row_key: ClassVar[list[str]] = []
 
     def migrate(self, batch: Batch) -> None:
         """Migrate the rows of one batch."""
@@ -128,7 +130,9 @@ class Definition:
 
     `target` is how long a batch should take; `quiet_passes` how many passes in a row must find nothing before the job
     is complete; `tries` how often a batch is sent that meets passing trouble; `most_failures` how many rows
-    may fail for themselves before the job stops. `records` are the columns whose changes are kept for `undo`.
+    may fail for themselves before the job stops. `records` are the columns whose changes are kept, by the row's
+    `row_key` (that of the batches if empty). `undo` is a way back instead of what is recorded: statements for the
+    source's database, or a function.
     """
 
     name: str
@@ -146,6 +150,8 @@ class Definition:
     window: Window | None = None
     workers: int = 1
     records: tuple[str, ...] = ()
+    row_key: tuple[str, ...] = ()
+    undo: Callable[[Connections], None] | tuple[str, ...] = ()
     quiet_passes: int = 2
     tries: int = 5
     most_failures: int = 1000
@@ -153,3 +159,8 @@ class Definition:
     @property
     def reference(self) -> str:
         return f"job/{self.name}"
+
+    @property
+    def row_keys(self) -> tuple[str, ...]:
+        """The columns that tell one row from all others."""
+        return self.row_key or self.source.keys

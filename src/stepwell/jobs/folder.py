@@ -63,6 +63,8 @@ def _check(definition: Definition, engines: dict[str, str]) -> None:
         raise wrong("its batches name no key", "Say by which column: unique, not NULL, indexed.")
     if isinstance(source, Drain) and not source.where:
         raise wrong("a drain without `where` would never be empty", "Say which rows are still to be migrated.")
+    if definition.records and isinstance(source, Groups) and not definition.row_key:
+        raise wrong("a group has many rows, and nothing tells them apart", "Name the table's key: row_key = [\"id\"].")
     if definition.target <= 0 or definition.workers < 1:
         raise wrong("target and workers must be above zero", "Take the line away for the default.")
 
@@ -123,6 +125,8 @@ def _from_class(job: type[Job], path: Path, line: int) -> Definition:
         window=job.window,
         workers=job.workers,
         records=tuple(job.records),
+        row_key=tuple(job.row_key),
+        undo=getattr(instance, "undo", ()),
     )
 
 

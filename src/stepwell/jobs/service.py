@@ -162,7 +162,7 @@ def work(
 def _has_work(definition: Definition, site: Site, connections: Connections) -> bool:
     ledger = Ledger(connections.get(site.ledger))
     state = ledger.read(definition.name)
-    if state is None or state.state in ("paused", "cancelled"):
+    if state is None or state.state in ("paused", "cancelled", "undone"):
         return False
     if state.state != "complete":
         return True

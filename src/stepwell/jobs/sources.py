@@ -51,14 +51,14 @@ class Condition:
 def condition(source: Source, scope: Scope) -> Condition:
     """The rows of a scope that still have to be migrated."""
     if isinstance(scope, Keys):
-        found = _among(source.keys, scope.values)
+        found = among(source.keys, scope.values)
     else:
         bounds = [
             *([_behind(source.keys, scope.lower, ">", ">")] if scope.lower else []),
             *([_behind(source.keys, scope.upper, "<", "<=")] if scope.upper else []),
         ]
         if scope.without:
-            known = _among(source.keys, scope.without)
+            known = among(source.keys, scope.without)
             bounds.append(Condition(f"NOT ({known.text})", known.parameters))
         text = " AND ".join(f"({bound.text})" for bound in bounds) or "1 = 1"
         found = Condition(text, tuple(value for bound in bounds for value in bound.parameters))
@@ -76,12 +76,15 @@ def _behind(columns: Sequence[str], key: Key, strictly: str, finally_: str) -> C
     return Condition(" OR ".join(f"({text})" if len(texts) > 1 else text for text in texts), tuple(values))
 
 
-def _among(columns: Sequence[str], keys: Sequence[Key]) -> Condition:
+def among(columns: Sequence[str], keys: Sequence[Key]) -> Condition:
+    """The rows of just these keys, of which there is at least one."""
     if len(columns) == 1:
         return Condition(f"{columns[0]} IN ({', '.join('?' * len(keys))})", tuple(key[0] for key in keys))
-    one = f"({', '.join('?' * len(columns))})"
+    # SQLite takes no list of rows behind IN, nor an expression that is nested 1000 deep.
+    one = f"({' AND '.join(f'{column} = ?' for column in columns)})"
+    blocks = [" OR ".join([one] * min(100, len(keys) - start)) for start in range(0, len(keys), 100)]
     values = tuple(value for key in keys for value in key)
-    return Condition(f"({', '.join(columns)}) IN ({', '.join([one] * len(keys))})", values)
+    return Condition(" OR ".join(f"({block})" for block in blocks), values)
 
 
 def next_scope(
@@ -188,15 +191,16 @@ def load(text: str) -> Scope:
 
 def dump_key(key: Key) -> str:
     """A key as JSON; what JSON has no type for is told by a name."""
-    return json.dumps([_plain(value) for value in key], ensure_ascii=False)
+    return json.dumps([plain(value) for value in key], ensure_ascii=False)
 
 
 def load_key(text: str) -> Key:
     """The key that `dump_key` wrote."""
-    return tuple(_rich(value) for value in json.loads(text))
+    return tuple(rich(value) for value in json.loads(text))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as what JSON has."""
     match value:
         case UUID():
             return {"uuid": str(value)}
@@ -212,7 +216,8 @@ def _plain(value: Any) -> Any:
             return value
 
 
-def _rich(value: Any) -> Any:
+def rich(value: Any) -> Any:
+    """The value that `plain` was given."""
     match value:
         case {"uuid": str(text)}:
             return UUID(text)

@@ -18,6 +18,7 @@ from stepwell.errors import (
 )
 from stepwell.jobs import sources
 from stepwell.jobs.batch import Batch, Connections
+from stepwell.jobs.changes import recorded
 from stepwell.jobs.definition import Definition
 from stepwell.ledger.jobs import Ledger
 
@@ -79,7 +80,8 @@ def _do(task: Task, definition: Definition, ledger_name: str, connections: Conne
     try:
         with batch.transactions(ledger_name):
             rows = _count(batch)
-            definition.migrate(batch)
+            with recorded(batch, definition, task.number, ledger_name, connections):
+                definition.migrate(batch)
             ledger = Ledger(batch.on(ledger_name))
             ledger.finish(task.job, task.token, task.number, rows, time.monotonic() - started)
     except Fenced:

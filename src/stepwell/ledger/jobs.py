@@ -156,6 +156,14 @@ class Ledger:
         parameters = (*values.values(), job, *(() if token is None else (token,)))
         self.database.query(f"UPDATE stepwell_job SET {assignments} WHERE job = ?{fence}", parameters)
 
+    def start_over(self, job: str, token: int, state: str) -> None:
+        """Forget how far a job is, so that its next run begins anew."""
+        with self.database.transaction():
+            self.update(
+                job, token, state=state, place="", quiet_passes=0, rows_done=0, rows_left=-1, finished=0.0, held_by=""
+            )
+            self.database.query("DELETE FROM stepwell_batch WHERE job = ?", (job,))
+
     def set_state(self, job: str, token: int, state: str, held_by: str = "") -> None:
         """Say how the job stands, as its holder; what a person has paused or cancelled stays so."""
         self.database.query(

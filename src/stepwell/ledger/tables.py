@@ -5,6 +5,10 @@ from __future__ import annotations
 from stepwell.databases.database import Database
 from stepwell.errors import LedgerNotRelational, Refused
 
+# {text} has no limit but the engine's own, where MySQL's TEXT ends at 64 kB. Its names and keys compare by their bytes.
+TEXT = {"postgres": "TEXT", "mysql": "LONGTEXT", "sqlite": "TEXT"}
+EXACT = {"postgres": "", "mysql": " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "sqlite": ""}
+
 # Times are seconds since 1970 by the database's own clock, so that no two hosts' clocks are ever compared.
 # Keys and values of rows are JSON texts: a ledger row may speak of a row in any database.
 TABLES = (
@@ -33,7 +37,7 @@ TABLES = (
       number BIGINT NOT NULL,
       token BIGINT NOT NULL,
       state VARCHAR(20) NOT NULL,
-      scope TEXT NOT NULL,
+      scope {text} NOT NULL,
       tries INT NOT NULL DEFAULT 0,
       row_count BIGINT NOT NULL DEFAULT 0,
       seconds DOUBLE PRECISION NOT NULL DEFAULT 0,
@@ -58,6 +62,30 @@ TABLES = (
       PRIMARY KEY (job, row_key)
     )
     """,
+    # The key's order is that of `why` and of `undo`, which takes each row's changes newest first.
+    """
+    CREATE TABLE IF NOT EXISTS stepwell_change (
+      job VARCHAR(150) NOT NULL,
+      row_key VARCHAR(500) NOT NULL,
+      batch BIGINT NOT NULL,
+      place VARCHAR(300) NOT NULL,
+      old_values {text} NOT NULL,
+      new_values {text} NOT NULL,
+      reason {text} NOT NULL,
+      at DOUBLE PRECISION NOT NULL,
+      undone DOUBLE PRECISION NOT NULL DEFAULT 0,
+      PRIMARY KEY (job, row_key, batch)
+    )
+    """,
+    # What a batch found in another database than the ledger's, kept until the batch is done.
+    """
+    CREATE TABLE IF NOT EXISTS stepwell_before (
+      job VARCHAR(150) NOT NULL,
+      number BIGINT NOT NULL,
+      found {text} NOT NULL,
+      PRIMARY KEY (job, number)
+    )
+    """,
 )
 
 
@@ -65,8 +93,9 @@ def create(database: Database) -> None:
     """Make the tables where they are missing. Raises LedgerNotRelational for ClickHouse, which has no transactions."""
     if database.engine == "clickhouse":
         raise LedgerNotRelational(database.name)
+    engine = database.engine
     for statement in TABLES:
         try:
-            database.query(statement)
+            database.query(statement.format(text=TEXT[engine]) + EXACT[engine])
         except Refused:  # PostgreSQL refuses one of two at once, IF NOT EXISTS or not; the other has made it by now
-            database.query(statement)
+            database.query(statement.format(text=TEXT[engine]) + EXACT[engine])

@@ -1,0 +1,247 @@
+"""The way back: giving rows the values that they had before a job changed them, unless others changed them since.
+
+Each row's changes are taken back newest first, and all columns of a row together. A row that holds anything else than
+what the job left there belongs to whoever wrote that: it is left alone and listed. What is taken back and the record
+of it commit together; where the ledger is in another database the rows commit first, and a repeated undo
+finds them as they were and only records it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import groupby
+
+from stepwell.databases.database import Command, Database
+from stepwell.errors import BadRequest, Fenced
+from stepwell.jobs.batch import Connections
+from stepwell.jobs.changes import MOST_KEYS, read_keys, settle
+from stepwell.jobs.definition import Definition
+from stepwell.jobs.encoding import encoding_of, load_value
+from stepwell.jobs.lease import Lease
+from stepwell.jobs.runner import Site
+from stepwell.jobs.sources import among, load_key
+from stepwell.ledger import changes
+from stepwell.ledger.changes import Change
+from stepwell.ledger.jobs import Ledger
+
+DEFAULT = "default"
+"""What the reason of a row begins with that a job could not judge by evidence."""
+
+Values = Mapping[str, str]
+"""JSON texts by column."""
+
+
+@dataclass(frozen=True, slots=True)
+class UndoReport:
+    """How far the way back went. `restored` rows are as they were, -1 where the job has an undo of its own;
+    `left` are the keys of those that were changed or deleted since."""
+
+    job: str
+    restored: int = 0
+    left: tuple[str, ...] = ()
+    complete: bool = False
+
+
+Listener = Callable[[UndoReport], None]
+
+
+def _silent(report: UndoReport) -> None:
+    pass
+
+
+def undo(
+    definition: Definition, site: Site, *, tell: Listener = _silent, stop: threading.Event | None = None
+) -> UndoReport:
+    """Take back all that a job changed; after it the job is 'undone' and begins anew when it is run again.
+
+    Stopped or killed, it is repeated to go on. Raises LeaseHeld while the job runs, BadRequest for one without a way
+    back.
+    """
+    _check(definition, site)
+    return _way_back(definition, site, "undone", "", tell, stop or threading.Event())
+
+
+def reassess(
+    definition: Definition, site: Site, *, tell: Listener = _silent, stop: threading.Event | None = None
+) -> UndoReport:
+    """Take back the rows whose reason begins with 'default', so that the job's next run judges them again.
+
+    Raises LeaseHeld while the job runs, BadRequest for one whose changes are not recorded.
+    """
+    _check(definition, site)
+    if definition.undo:
+        raise BadRequest(f"{definition.reference} has an undo of its own, which takes back all rows or none")
+    return _way_back(definition, site, "pending", DEFAULT, tell, stop or threading.Event())
+
+
+def _check(definition: Definition, site: Site) -> None:
+    if definition.undo:
+        return
+    if not definition.records:
+        raise BadRequest(
+            f"{definition.reference} has no way back: it does not record what it changes",
+            "Name the columns it changes (records), or write an undo of its own.",
+        )
+    if not site.open(definition.source.database).transactional:
+        raise BadRequest(
+            f"{definition.reference} changes {definition.source.table} in ClickHouse, where values can't be put back",
+            "Write an undo of its own: insert whole rows with a newer version, for example.",
+        )
+
+
+def _way_back(
+    definition: Definition, site: Site, state: str, reason: str, tell: Listener, stop: threading.Event
+) -> UndoReport:
+    connections = Connections(site.open)
+    with Lease(lambda: site.open(site.ledger), definition.name) as lease, ExitStack() as stack:
+        stack.callback(connections.close)
+        back = _Back(definition, connections, site.ledger, lease)
+        # First, so that nothing runs the job again between two halves of its undo.
+        back.begin(state)
+        report = back.by_the_job() if definition.undo else back.by_the_record(reason, tell, stop)
+        tell(report)
+        return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Back:
+    """An undo under way."""
+
+    definition: Definition
+    connections: Connections
+    ledger_name: str
+    lease: Lease
+
+    @property
+    def ledger(self) -> Database:
+        return self.connections.get(self.ledger_name)
+
+    @property
+    def source(self) -> Database:
+        return self.connections.get(self.definition.source.database)
+
+    def begin(self, state: str) -> None:
+        """Record what batches that died had changed, and let the job's next run begin anew."""
+        settle(self.definition, self.source, self.ledger)
+        Ledger(self.ledger).start_over(self.definition.name, self.lease.token, state)
+
+    def by_the_job(self) -> UndoReport:
+        """The undo that the job's author wrote."""
+        undo = self.definition.undo
+        if callable(undo):
+            undo(self.connections)
+        else:
+            source = self.source
+            with ExitStack() as stack:
+                if source.transactional:
+                    stack.enter_context(source.transaction())
+                for statement in undo:
+                    source.run(Command(text=statement))
+        changes.mark_all_undone(self.ledger, self.definition.name)
+        return UndoReport(self.definition.name, -1, (), True)
+
+    def by_the_record(self, reason: str, tell: Listener, stop: threading.Event) -> UndoReport:
+        name, behind, restored = self.definition.name, "", 0
+        left: list[str] = []
+        while not stop.is_set():
+            keys = changes.changed_keys(self.ledger, name, behind, MOST_KEYS, reason)
+            if not keys:
+                return UndoReport(name, restored, tuple(left), True)
+            more, others = self.chunk(keys, reason)
+            restored += more
+            left += others
+            behind = keys[-1]
+            tell(UndoReport(name, restored, tuple(left)))
+        return UndoReport(name, restored, tuple(left))
+
+    def chunk(self, keys: Sequence[str], reason: str) -> tuple[int, list[str]]:
+        """Take back the changes of these rows; returns how many rows were restored, and the keys of those left."""
+        with ExitStack() as stack:
+            stack.enter_context(self.ledger.transaction())
+            if self.source is not self.ledger:
+                stack.enter_context(self.source.transaction())  # left first: it commits before the ledger
+            made = changes.of_keys(self.ledger, self.definition.name, keys)
+            columns = sorted({column for change in made for column in change.old})
+            current = self.current(keys, columns)
+            taken: dict[int, list[str]] = defaultdict(list)
+            restored: dict[tuple[tuple[str, str], ...], list[str]] = defaultdict(list)
+            left = []
+            for key, its in groupby(made, key=lambda change: change.key):
+                back = unwind(current.get(key), list(its), reason)
+                for batch in back.batches:
+                    taken[batch].append(key)
+                if back.values:
+                    restored[tuple(sorted(back.values.items()))].append(key)
+                if back.left:
+                    left.append(key)
+            for values, those in restored.items():
+                self.put(values, those)
+            for batch, those in taken.items():
+                changes.mark_undone(self.ledger, self.definition.name, batch, those)
+            self.assert_ours()
+        return len({key for those in taken.values() for key in those} - set(left)), left
+
+    def current(self, keys: Sequence[str], columns: Sequence[str]) -> dict[str, Values]:
+        """What the rows hold now, locked until the end of the transaction."""
+        table, row_keys = self.definition.source.table, self.definition.row_keys
+        encoding = encoding_of(self.source, table, (*row_keys, *columns))
+        rows = read_keys(self.source, table, row_keys, columns, encoding, [load_key(key) for key in keys])
+        # By way of JSON, as what is recorded comes from the ledger.
+        return {
+            key: changes.load_values(changes.dump_values(dict(zip(columns, row.values, strict=True))))
+            for key, row in rows.items()
+        }
+
+    def put(self, values: Iterable[tuple[str, str]], keys: Sequence[str]) -> None:
+        """Give rows these values: most jobs found the same one, such as NULL, in all of them."""
+        columns, texts = zip(*values, strict=True)
+        rows = among(self.definition.row_keys, [load_key(key) for key in keys])
+        assignments = ", ".join(f"{column} = ?" for column in columns)
+        text = f"UPDATE {self.definition.source.table} SET {assignments} WHERE {rows.text}"
+        self.source.run(Command(text=text, parameters=(*map(load_value, texts), *rows.parameters)))
+
+    def assert_ours(self) -> None:
+        """In the transaction: nobody else has the job by now, or gets it before the commit. Raises Fenced."""
+        ledger = Ledger(self.ledger)
+        ledger.update(self.definition.name, self.lease.token, worked=ledger.clock())
+        state = ledger.read(self.definition.name)
+        if state is None or state.token != self.lease.token:
+            raise Fenced(self.definition.reference)
+
+
+@dataclass(frozen=True, slots=True)
+class Unwound:
+    """What to do with a row: the values to put, the batches whose changes are taken back, whether some are left."""
+
+    values: Values
+    batches: tuple[int, ...]
+    left: bool
+
+
+def unwind(current: Values | None, made: Sequence[Change], reason: str = "") -> Unwound:
+    """Take back a row's changes, newest first, for as long as the row holds what each of them left there.
+
+    `current` is what the row holds, None where it is gone. Only changes whose reason begins with `reason` are meant;
+    an older one behind another is not reached.
+    """
+    if current is None:
+        return Unwound({}, (), True)
+    holds = dict(current)
+    batches: list[int] = []
+    for change in made:
+        if not change.reason.startswith(reason):
+            break
+        if all(holds[column] == value for column, value in change.new.items()):
+            holds |= change.old
+        elif any(holds[column] != value for column, value in change.old.items()):
+            return Unwound(_differing(current, holds), tuple(batches), True)
+        batches.append(change.batch)
+    return Unwound(_differing(current, holds), tuple(batches), False)
+
+
+def _differing(before: Values, after: Values) -> Values:
+    return {column: value for column, value in after.items() if value != before[column]}

@@ -1,0 +1,138 @@
+"""The changes that jobs made to rows, as the ledger remembers them: old values, new values, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stepwell.databases.database import Database
+from stepwell.ledger.jobs import CLOCK
+
+COLUMNS = "job, row_key, batch, place, old_values, new_values, reason, at, undone"
+
+MADE = COLUMNS.removesuffix(", undone").split(", ")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a batch of a job changed in one row.
+
+    `key` is a JSON text; `old` and `new` hold one for each column, `place` is DATABASE.TABLE. Times are seconds since
+    1970, 0 for never.
+    """
+
+    job: str
+    key: str
+    batch: int
+    place: str
+    old: Mapping[str, str]
+    new: Mapping[str, str]
+    reason: str
+    at: float = 0.0
+    undone: float = 0.0
+
+
+def dump_values(values: Mapping[str, str]) -> str:
+    """JSON texts by column as one JSON text."""
+    return "{" + ", ".join(f"{json.dumps(column, ensure_ascii=False)}: {text}" for column, text in values.items()) + "}"
+
+
+def load_values(text: str) -> dict[str, str]:
+    """The JSON texts by column, each in its canonical form."""
+    return {column: json.dumps(value, ensure_ascii=False) for column, value in json.loads(text).items()}
+
+
+def add(ledger: Database, changes: Iterable[Change]) -> None:
+    """Record changes in bulk, as made now, in the caller's transaction."""
+    now = float(ledger.query(f"SELECT {CLOCK[ledger.engine]}")[0][0])
+    rows = [
+        (c.job, c.key, c.batch, c.place, dump_values(c.old), dump_values(c.new), c.reason, now) for c in changes
+    ]
+    if rows:
+        ledger.insert("stepwell_change", MADE, rows)
+
+
+def of_keys(ledger: Database, job: str, keys: Sequence[str], undone: bool = False) -> list[Change]:
+    """The changes of these rows, the newest of a row first; with `undone`, also those that were undone."""
+    if not keys:
+        return []
+    rows = ledger.query(
+        f"""
+        SELECT {COLUMNS}
+        FROM stepwell_change
+        WHERE job = ? AND row_key IN ({", ".join("?" * len(keys))}) {"" if undone else "AND undone = 0"}
+        ORDER BY row_key, at DESC, batch DESC
+        """,
+        (job, *keys),
+    )
+    return [_change(row) for row in rows]
+
+
+def changed_keys(ledger: Database, job: str, behind: str, most: int, reason: str = "") -> list[str]:
+    """The next rows behind a key with changes that stand, and whose reason begins with `reason`."""
+    rows = ledger.query(
+        f"""
+        SELECT DISTINCT row_key
+        FROM stepwell_change
+        WHERE job = ? AND row_key > ? AND undone = 0 AND substr(reason, 1, {len(reason)}) = ?
+        ORDER BY row_key
+        LIMIT {most}
+        """,
+        (job, behind, reason),
+    )
+    return [str(key) for (key,) in rows]
+
+
+def mark_undone(ledger: Database, job: str, batch: int, keys: Sequence[str]) -> None:
+    """Record what a batch changed in these rows as undone now."""
+    ledger.query(
+        f"""
+        UPDATE stepwell_change
+        SET undone = {CLOCK[ledger.engine]}
+        WHERE job = ? AND row_key IN ({", ".join("?" * len(keys))}) AND batch = ?
+        """,
+        (job, *keys, batch),
+    )
+
+
+def mark_all_undone(ledger: Database, job: str) -> None:
+    """Record all changes of a job as undone now."""
+    ledger.query(
+        f"UPDATE stepwell_change SET undone = {CLOCK[ledger.engine]} WHERE job = ? AND undone = 0", (job,)
+    )
+
+
+# --- what a batch found, until it is done ---------------------------------------------------------------------
+
+
+def found_before(ledger: Database, job: str) -> dict[int, str]:
+    """By batch, what those found that were begun and are not recorded as done."""
+    rows = ledger.query("SELECT number, found FROM stepwell_before WHERE job = ? ORDER BY number", (job,))
+    return {int(number): str(found) for number, found in rows}
+
+
+def keep_before(ledger: Database, job: str, number: int, found: str) -> None:
+    """Keep what a batch found, in place of what was kept of it."""
+    with ledger.transaction():
+        forget_before(ledger, job, number)
+        ledger.query("INSERT INTO stepwell_before (job, number, found) VALUES (?, ?, ?)", (job, number, found))
+
+
+def forget_before(ledger: Database, job: str, number: int) -> None:
+    ledger.query("DELETE FROM stepwell_before WHERE job = ? AND number = ?", (job, number))
+
+
+def _change(row: Sequence[object]) -> Change:
+    job, key, batch, place, old, new, reason, at, undone = row
+    return Change(
+        str(job),
+        str(key),
+        int(str(batch)),
+        str(place),
+        load_values(str(old)),
+        load_values(str(new)),
+        str(reason),
+        float(str(at)),
+        float(str(undone)),
+    )
