@@ -347,7 +347,7 @@ def test_a_request_passes_when_the_key_of_its_scope_is_migrated(sqlite_url: str)
     async def app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         served.append((scope["type"], seen(sqlite_url)))
 
-    wrapped = LazyMiddleware(app, lazy(sqlite_url), key=lambda scope: scope.get("key"))
+    wrapped: Any = LazyMiddleware(app, lazy(sqlite_url), key=lambda scope: scope.get("key"))
     for scope in ({"type": "lifespan", "key": 1}, {"type": "http", "key": 2}, {"type": "websocket"}):
-        asyncio.run(wrapped(scope, None, None))  # type: ignore[arg-type]  # a coroutine, told as an awaitable
+        asyncio.run(wrapped(scope, None, None))
     assert served == [("lifespan", []), ("http", [2]), ("websocket", [2])]
