@@ -55,7 +55,11 @@ STATEMENTS = [
     (Kind.REPEATABLE, "", "CREATE ROW POLICY IF NOT EXISTS p ON t USING 1"),
     (Kind.OPAQUE, "", "CREATE SETTINGS PROFILE p"),
     (Kind.OPAQUE, "", "CREATE NAMED COLLECTION n AS a = 1"),
-    (Kind.OPAQUE, "", "CREATE TABLE a (x UInt8) ENGINE = Memory PARALLEL WITH CREATE TABLE b (x UInt8) ENGINE = Memory"),
+    (
+        Kind.OPAQUE,
+        "",
+        "CREATE TABLE a (x UInt8) ENGINE = Memory PARALLEL WITH CREATE TABLE b (x UInt8) ENGINE = Memory",
+    ),
     (Kind.CREATE, "t", "ATTACH TABLE IF NOT EXISTS ⟨t⟩‸"),
     (Kind.CREATE, "d", "ATTACH DICTIONARY ⟨d⟩‸"),
     (Kind.CREATE, "t", "UNDROP TABLE ⟨t⟩ UUID '61f0c404-5cb3-11e7-907b-a6006ad3dba0'‸"),
@@ -213,7 +217,9 @@ def test_an_insert_is_read_by_target_columns_and_select(
         assert formatted(db, parted) == formatted(db, plain(text)).replace(" FORMAT CSV", "")
 
 
-@pytest.mark.parametrize("text", ["INSERT INTO FUNCTION file('x') SELECT 1", "INSERT INTO TABLE FUNCTION file('x') SELECT 1"])
+@pytest.mark.parametrize(
+    "text", ["INSERT INTO FUNCTION file('x') SELECT 1", "INSERT INTO TABLE FUNCTION file('x') SELECT 1"]
+)
 def test_an_insert_into_a_function_is_opaque(text: str) -> None:
     assert read(text).kind is Kind.OPAQUE
 
@@ -234,7 +240,10 @@ MARKED = [
         "ALTER TABLE t UPDATE a = 1 WHERE b, DELETE WHERE c IN (SELECT x FROM s WHERE y)",
         "ALTER TABLE t UPDATE a = 1 WHERE b, DELETE WHERE ('m' != '') AND (c IN (SELECT x FROM s WHERE y))",
     ),
-    ("ALTER TABLE t DELETE WHERE a -- x\nOR /* y */ b", "ALTER TABLE t DELETE WHERE ('m' != '') AND (a -- x\nOR /* y */ b)"),
+    (
+        "ALTER TABLE t DELETE WHERE a -- x\nOR /* y */ b",
+        "ALTER TABLE t DELETE WHERE ('m' != '') AND (a -- x\nOR /* y */ b)",
+    ),
     ("DELETE FROM t WHERE s = 'it''s; WHERE'", "DELETE FROM t WHERE ('m' != '') AND (s = 'it''s; WHERE')"),
 ]
 

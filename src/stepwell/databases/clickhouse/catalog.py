@@ -50,8 +50,8 @@ def drop(database: ClickhouseDatabase, name: Name, word: str = "TABLE") -> None:
 def drop_unfinished(database: ClickhouseDatabase, name: Name) -> None:
     """Drop what a dead CREATE … AS SELECT or CREATE OR REPLACE left of `name`.
 
-    ClickHouse fills a table of another name first, and renames it at the end (measured on 26.9): `_tmp_replace_`, a hash
-    of database and name, and a word made by chance.
+    ClickHouse fills a table of another name first, and renames it at the end (measured on 26.9): `_tmp_replace_`, a
+    hash of database and name, and a word made by chance.
     """
     rows = database.query(
         """
@@ -170,7 +170,7 @@ class End(Enum):
     """How a statement ended that runs no more."""
 
     FINISHED = "it finished"
-    NEVER_BEGAN = "it was refused before it began"
+    NEVER_BEGAN = "it failed before a row was read"
     BROKE_OFF = "it failed on its way"
 
 

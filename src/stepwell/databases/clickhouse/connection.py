@@ -20,7 +20,7 @@ from stepwell.databases.clickhouse.names import Name, literal, parse, quote, spe
 from stepwell.databases.clickhouse.refusal import by_code, refused, said
 from stepwell.databases.clickhouse.rewriting import on_cluster, settings, with_mark
 from stepwell.databases.clickhouse.statement import Kind, read
-from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Signal
+from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome, Signal
 from stepwell.databases.lexing import Reader
 from stepwell.databases.placeholders import percent_style
 from stepwell.databases.url import Url
@@ -41,6 +41,8 @@ POLL = 0.5
 LONG = {"max_query_size": str(1 << 30)}
 """A server reads 256 kB of a statement unless told otherwise, in bytes."""
 
+SYNTAX_ERROR = "62"
+
 _READS = ("SELECT", "WITH", "FROM", "(", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK", "KILL")
 
 
@@ -50,9 +52,7 @@ class ClickhouseDatabase:
     engine = "clickhouse"
     transactional = False
 
-    def __init__(
-        self, name: str, url: Url, root: Path, cluster: str = "", patience: float = CHDB_PATIENCE
-    ) -> None:
+    def __init__(self, name: str, url: Url, root: Path, cluster: str = "", patience: float = CHDB_PATIENCE) -> None:
         self.name, self.url, self.cluster, self.patience = name, url, cluster, patience
         self.embedded = url.scheme == "chdb"
         # The lock on the folder, which a process needs to open it at all, keeps all others out.
@@ -64,6 +64,7 @@ class ClickhouseDatabase:
         self._settings: dict[str, str] = {}
         self._open = ExitStack()
         self._lock: Callable[[], None] | None = None
+        self._unreadable = ""
 
     # --- connecting -------------------------------------------------------------------------------------------
 
@@ -207,6 +208,8 @@ class ClickhouseDatabase:
             if isinstance(trouble, ConnectionLost) and command.tag and not self.embedded:
                 self._follow(command.tag, trouble)
                 return
+            if trouble.code == SYNTAX_ERROR:
+                self._unreadable = command.tag
             raise _pointing_into(command.text, text, error) from None
 
     def _settings_for(self, command: Command) -> dict[str, str]:
@@ -331,6 +334,8 @@ class ClickhouseDatabase:
         # Asked here too, since `activity` can't say that the server did not answer. In chDB nothing outlives a process.
         while tag and not self.embedded and self._look(tag):
             time.sleep(POLL)
+        if tag and tag == self._unreadable:
+            return Finding(Outcome.NOT_DONE, "the server could not read the statement, so it did nothing")
         return evidences.settle(self, command, evidence)
 
     def activity(self, tag: str) -> Activity | None:
