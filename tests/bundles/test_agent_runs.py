@@ -8,7 +8,7 @@ from dumping import query
 from stepwell import bundles
 from stepwell.bundles import agent_runs
 from stepwell.project import Project
-from stepwell.schema.upgrade import Options
+from stepwell.schema.plan import Options
 
 ARRIVAL = """
     INSERT INTO run (id, agent, status, started_at, ended_at, tokens, cost)

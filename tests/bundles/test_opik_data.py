@@ -15,7 +15,7 @@ from stepwell.bundles.opik import Summary, generate, proof
 from stepwell.databases.database import Database
 from stepwell.errors import Refused
 from stepwell.project import Project
-from stepwell.schema.upgrade import Options
+from stepwell.schema.plan import Options
 
 SCALE = 0.05
 SOME_ITEM = "SELECT id FROM dataset_item_versions WHERE dataset_version_id = dataset_id LIMIT 1"

@@ -8,7 +8,7 @@ from dumping import dump
 from stepwell import bundles
 from stepwell.bundles import agent_runs, opik
 from stepwell.project import Project
-from stepwell.schema.upgrade import Options
+from stepwell.schema.plan import Options
 
 OPIK = [
     "state/0001", "state/0002", "analytics/0001", "analytics/0002", "data", "state/0003", "analytics/0003",

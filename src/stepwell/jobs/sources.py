@@ -36,6 +36,9 @@ class Keys:
 
 Scope = Range | Keys
 
+MOST_KEYS = 10_000
+"""Keys in one scope at most: each is a parameter, of which SQLite takes 32,766 and PostgreSQL 65,535."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -94,6 +97,8 @@ def next_scope(
 
     Rows that `failed` by themselves are left out. None where nothing is left behind that key.
     """
+    if not isinstance(source, Keyset):
+        size = min(size, MOST_KEYS)
     if isinstance(source, Groups):
         return _next_groups(database, source, behind, size, failed)
     columns = ", ".join(source.keys)
