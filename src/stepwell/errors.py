@@ -247,7 +247,9 @@ class HistoryDiffers(StepwellError):
         accept = " ".join(f"--accept {reference}" for reference, _, _ in differences)
         super().__init__(
             "the script files are not what the databases remember",
-            where="\n".join(f"{reference}: {what}{f' ({where})' if where else ''}" for reference, what, where in differences),
+            where="\n".join(
+                f"{reference}: {what}{f' ({where})' if where else ''}" for reference, what, where in differences
+            ),
             now="nothing was changed",
             do="Put the files back as they were applied and write the change as a new script.\n"
             f"If the difference is meant, accept it; your name is recorded: stepwell up {accept}",
@@ -412,9 +414,10 @@ class MissingVariable(StepwellError):
         super().__init__(
             f"variable {name} has no value",
             where=f"{path}:{line}",
-            do=f"Write {name} = \"…\" below [variables] in stepwell.toml, or set the environment variable {name}. "
+            do=f'Write {name} = "…" below [variables] in stepwell.toml, or set the environment variable {name}. '
             f"To send the text itself, write $${{{name}}}.",
         )
+
 
 # --- jobs -----------------------------------------------------------------------------------------------------
 

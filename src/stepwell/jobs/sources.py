@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from stepwell.databases.database import Database
-from stepwell.jobs.definition import Drain, Groups, Source
+from stepwell.jobs.definition import Drain, Groups, Keyset, Source
 
 Key = tuple[Any, ...]
 """The values of a row's key columns."""

@@ -52,7 +52,8 @@ class Summary:
     item_rows: int
 
     def __str__(self) -> str:
-        return f"{self.datasets:,} datasets in {self.workspaces} workspaces, {self.items:,} items in {self.item_rows:,} rows"
+        items = f"{self.items:,} items in {self.item_rows:,} rows"
+        return f"{self.datasets:,} datasets in {self.workspaces} workspaces, {items}"
 
 
 @dataclass(frozen=True, slots=True)
