@@ -11,7 +11,7 @@ import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any
 
-CHUNK = 4 << 20
+CHUNK = 8 << 20
 """Bytes of lines that are held at a time, roughly."""
 
 NULL = r"\N"

@@ -79,6 +79,11 @@ class MysqlDatabase:
             raise ConnectionLost("the connection is closed")
         return self._open
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._connection.in_transaction
+
     def reset(self) -> None:
         # COM_RESET_CONNECTION would do all of this, and give the migration lock away.
         connection = self._connection

@@ -6,23 +6,39 @@ each text and turns the value into text again: where the two differ, it fails in
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
 from stepwell.databases.clickhouse.names import literal, parse
 from stepwell.databases.clickhouse.names import quote as quoted
-from stepwell.databases.database import Command, Database
+from stepwell.databases.database import Command
 from stepwell.errors import Refused
 from stepwell.jobs.copying.column import Column, Kind, Pair, blame, not_exact
+
+if TYPE_CHECKING:
+    from stepwell.databases.clickhouse import ClickhouseDatabase
+
+LOG = logging.getLogger("stepwell")
+
+POLL = 0.2
+"""Seconds between two looks at a statement of an earlier copy."""
+
+STAGE_DAYS = 7
+"""Days after which a stage can't be in use any more."""
 
 COLUMNS = "SELECT name, type FROM system.columns WHERE database = ? AND table = ? ORDER BY position"
 
 WRAPPED = re.compile(r"(?:Nullable|LowCardinality)\((.*)\)$")
 RAW = ("String", "FixedString")
 FLOATS = ("Float32", "Float64", "BFloat16")
-OPAQUE = frozenset("Map Tuple JSON Object Variant Dynamic Nested AggregateFunction SimpleAggregateFunction".split())
+OPAQUE = frozenset(
+    {"AggregateFunction", "Dynamic", "JSON", "Map", "Nested", "Object", "SimpleAggregateFunction", "Tuple", "Variant"}
+)
 """Types whose text, read again, may be another value. They are read as JSON and never written."""
 
 SETTINGS = {
@@ -33,15 +49,9 @@ SETTINGS = {
 STRINGS = "Array(Nullable(String))"
 
 
-def columns(database: Database, table: str) -> list[Column]:
+def columns(database: ClickhouseDatabase, table: str) -> list[Column]:
     """The columns of a table, `name` or `database.name`."""
-    place, name = parse(table)
-    rows = database.query(COLUMNS, (place or _current(database), name))
-    return [_column(str(name), str(spelled)) for name, spelled in rows]
-
-
-def _current(database: Database) -> str:
-    return str(database.query("SELECT currentDatabase()")[0][0])
+    return [_column(*row) for row in database.query(COLUMNS, database.qualified(parse(table)))]
 
 
 def _column(name: str, spelled: str) -> Column:
@@ -61,7 +71,7 @@ def quote(name: str) -> str:
     return quoted(name)
 
 
-def prepare(database: Database) -> None:
+def prepare(database: ClickhouseDatabase) -> None:
     """Nothing: what a statement needs is said in its own settings."""
 
 
@@ -144,13 +154,13 @@ class Landing:
     Where rows may be there already, the key tells. `FROM` an origin is read twice then: once for the keys that it has.
     """
 
-    def __init__(self, database: Database, table: str, pairs: Sequence[Pair], key: Sequence[str]) -> None:
+    def __init__(self, database: ClickhouseDatabase, table: str, pairs: Sequence[Pair], key: Sequence[str]) -> None:
         self._database, self._pairs, self._key = database, pairs, key
-        place, name = parse(table)
-        self._home = place or _current(database)
+        self._home, name = database.qualified(parse(table))
         self._name, self._table = table, quoted(self._home, name)
         self._texts = [f"c{place}" for place in range(len(pairs))]
         self._stage = ""
+        self._tag = "stepwell copy"
         self._require_writable(table)
 
     def _require_writable(self, table: str) -> None:
@@ -158,7 +168,25 @@ class Landing:
             if pair.target.family in OPAQUE:
                 raise not_exact(table, pair, f"a text read as {pair.target.family} may not be the same value again")
 
+    def follow(self, rows: str) -> None:
+        """Wait for the end of what an earlier copy of these rows has at work: a server goes on when its client dies."""
+        self._tag = f"stepwell copy {sha256(f'{self._table} {rows}'.encode()).hexdigest()[:32]}"
+        told = False
+        while self._database.query(
+            f"""
+            SELECT 1 FROM {self._database.everywhere("processes")}
+            WHERE startsWith(Settings['log_comment'], {literal(self._tag)}) LIMIT 1
+            """
+        ):
+            if not told:
+                LOG.info(
+                    "an earlier copy of the same rows into %s is still at work there; waiting for its end", self._name
+                )
+            told = True
+            time.sleep(POLL)
+
     def __enter__(self) -> Landing:
+        self._drop_old_stages()
         fields = ", ".join(f"{name} Nullable(String)" for name in self._texts)
         stage = quoted(self._home, f"stepwell_copy_{uuid.uuid4().hex}")
         self._database.query(f"CREATE TABLE {stage} ({fields}) ENGINE = Memory")
@@ -172,6 +200,19 @@ class Landing:
             if kind is None:
                 raise
 
+    def _drop_old_stages(self) -> None:
+        """Drop what copies left whose process was killed."""
+        old = self._database.query(
+            f"""
+            SELECT name FROM system.tables
+            WHERE database = {literal(self._home)}
+              AND match(name, '^stepwell_copy_[0-9a-f]{{32}}$')
+              AND metadata_modification_time < now() - INTERVAL {STAGE_DAYS} DAY
+            """
+        )
+        for (name,) in old:
+            self._database.query(f"DROP TABLE IF EXISTS {quoted(self._home, str(name))} SYNC")
+
     def land(self, lines: bytes) -> None:
         """Add those rows of whole lines that are not there yet. Raises NotExact."""
         self._database.load(self._stage, self._texts, lines)
@@ -180,14 +221,20 @@ class Landing:
 
     def draw(self, origin: str) -> None:
         """Add those rows of an origin that are not there yet, in one statement. Raises NotExact."""
-        tag = f"stepwell copy {uuid.uuid4()}"
         try:
-            self._database.run(Command(text=self._insert(origin), tag=tag))
+            self._database.run(Command(text=self._insert(origin), tag=f"{self._tag} {uuid.uuid4()}"))
         except Refused as error:
-            if type(error) is not Refused:
+            if type(error) is not Refused or not self._readable(origin):
                 raise
             found = blame(self._name, self._pairs, lambda place: self._unfit(origin, place))
             raise (found or error) from None
+
+    def _readable(self, origin: str) -> bool:
+        try:
+            self._database.query(f"SELECT 1 FROM {origin} LIMIT 1")
+        except Refused:
+            return False
+        return True
 
     def _unfit(self, origin: str, place: int) -> list[tuple[Any, ...]]:
         pair, came = self._pairs[place], f"c{place}"

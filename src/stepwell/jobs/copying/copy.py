@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -80,6 +81,7 @@ def copy_into(
     select = f"SELECT {', '.join(f'{value} AS c{place}' for place, value in enumerate(values))} {found}"
     landing = ours.Landing(target, into, pairs, () if fresh else tuple(key))
     if isinstance(landing, clickhouse.Landing):
+        landing.follow(f"{source.name} {select} {condition.parameters!r}")
         try:
             with reach.reached(source, target) as query:
                 landing.draw(query(select, condition.parameters))
@@ -90,11 +92,23 @@ def copy_into(
     if source.engine == "sqlite":
         sqlite.require_kinds(source, into, pairs, found, condition.parameters)
     rows = 0
-    with landing, closing(source.unload(select, condition.parameters)) as chunks:
+    with landing, closing(_ahead(source.unload(select, condition.parameters))) as chunks:
         for lines in chunks:
             landing.land(lines)
             rows += lines.count(b"\n")
     return rows
+
+
+def _ahead(chunks: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+    """The same chunks, each read while the one before it lands."""
+    with closing(chunks), ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, chunks, b"")
+        try:
+            while lines := coming.result():
+                coming = reader.submit(next, chunks, b"")
+                yield lines
+        finally:
+            wait([coming])  # or the source would be busy while it is closed
 
 
 def _pairs(

@@ -46,16 +46,18 @@ def text(column: Column, wire: Kind, value: str) -> str:
     return value
 
 
-def require_kinds(
-    database: Database, into: str, pairs: Sequence[Pair], found: str, parameters: Sequence[Any]
-) -> None:
+def require_kinds(database: Database, into: str, pairs: Sequence[Pair], found: str, parameters: Sequence[Any]) -> None:
     """Raises NotExact where a column holds bytes among texts, or texts among bytes. `found` is SQL from FROM on."""
-    for pair in pairs:
-        column = quote(pair.source.name)
-        kind = "NOT IN ('blob', 'null')" if pair.wire is Kind.BYTES else "= 'blob'"
-        rows = database.query(f"SELECT typeof({column}) {found} AND typeof({column}) {kind} LIMIT 1", parameters)
-        if rows:
-            raise not_exact(into, pair, f"column {pair.source.name} has a value of type {rows[0][0]}")
+    kinds = [f"typeof({quote(pair.source.name)})" for pair in pairs]
+    strays = [
+        f"{kind} NOT IN ('blob', 'null')" if pair.wire is Kind.BYTES else f"{kind} = 'blob'"
+        for kind, pair in zip(kinds, pairs, strict=True)
+    ]
+    stray = f"SELECT {', '.join(kinds)}, {', '.join(strays)} {found} AND ({' OR '.join(strays)}) LIMIT 1"
+    for row in database.query(stray, parameters):
+        place = row.index(1, len(pairs)) - len(pairs)
+        name = pairs[place].source.name
+        raise not_exact(into, pairs[place], f"column {name} has a value of type {row[place]}")
 
 
 class Landing:
