@@ -375,7 +375,9 @@ class ClickhouseDatabase:
             return self._client
         import clickhouse_connect
 
-        return clickhouse_connect.get_client(interface="chdb", path=str(self.path))
+        client = clickhouse_connect.get_client(interface="chdb", path=str(self.path))
+        client.database = self.database
+        return client
 
     def holders(self) -> list[str]:
         return []
