@@ -47,9 +47,7 @@ def find(start: Path) -> Path:
     for folder in (start, *start.parents):
         if (folder / FILE).is_file():
             return folder
-    raise BadProject(
-        f"no {FILE} in {start} or above it", do="Go to your project's folder, or make one: stepwell init"
-    )
+    raise BadProject(f"no {FILE} in {start} or above it", do="Go to your project's folder, or make one: stepwell init")
 
 
 def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
@@ -62,9 +60,7 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        raise BadProject(
-            f"{FILE} is not valid TOML: {error}", where=str(path), do="Correct that line."
-        ) from None
+        raise BadProject(f"{FILE} is not valid TOML: {error}", where=str(path), do="Correct that line.") from None
     except UnicodeDecodeError as error:
         raise BadProject(f"{FILE} is not UTF-8", where=f"{path}, byte {error.start}") from None
     _check(path, "", content, {"databases": dict, "ledger": dict, "variables": dict, "pressure": dict, "jobs": dict})

@@ -264,12 +264,8 @@ class Project:
         known = {script.reference: script for name in self.config.databases for script in self.scripts(name)}
         found = graph.find(text, known)
         if len(found) != 1:
-            options = (
-                f"it could be {', '.join(found)}" if found else f"there is none{did_you_mean(text, known)}"
-            )
-            raise BadRequest(
-                f"which script is {text!r}? {options}", "Write DATABASE/VERSION, e.g. state/0042_items."
-            )
+            options = f"it could be {', '.join(found)}" if found else f"there is none{did_you_mean(text, known)}"
+            raise BadRequest(f"which script is {text!r}? {options}", "Write DATABASE/VERSION, e.g. state/0042_items.")
         return known[found[0]]
 
     def _refuse_twins(self) -> None:
@@ -302,9 +298,7 @@ class Project:
             )
         to = options.to
         if to is not None:
-            to = self.script(
-                to if "/" in to else f"{options.database or self._only_database()}/{to}"
-            ).reference
+            to = self.script(to if "/" in to else f"{options.database or self._only_database()}/{to}").reference
         return replace(options, to=to)
 
     def _accepted(self, text: str) -> str:

@@ -161,9 +161,7 @@ def test_a_scheduler_that_is_away_is_said_before_anything_begins(tmp_path: Path,
         project.run_job("fill")
 
 
-def test_any_executor_of_processes_will_do(
-    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_executor_of_processes_will_do(tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     project = prepared(tmp_path, postgres_url)
     monkeypatch.setenv("STATE_DB_URL", postgres_url)
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:

@@ -54,7 +54,9 @@ def test_whatever_is_killed_no_row_is_lost_and_none_is_taken_twice(
     complete(project, "add")
     found = {key: (n, seen, writes) for key, n, seen, writes in rows(url, "SELECT id, n, seen, by_writer FROM item")}
     expected = {key: (start + count + 1_000_000, 1, count) for key, (start, count) in accounts.items()}
-    wrong = {key: (found.get(key), expected.get(key)) for key in found | expected if found.get(key) != expected.get(key)}
+    wrong = {
+        key: (found.get(key), expected.get(key)) for key in found | expected if found.get(key) != expected.get(key)
+    }
     assert not wrong, f"of {len(expected)} rows are wrong (found, expected): {wrong}"
     assert shown(project, "add")["failures"] == []
 

@@ -145,9 +145,7 @@ def test_statements_at_work_are_counted(server: tuple[str, Callable[[str], Any]]
             thread.start()
         eventually(lambda: signals(database)["running threads"] >= before + 3)
         for number in ids:
-            database.query(
-                f"SELECT pg_terminate_backend({number})" if url.startswith("postgres") else f"KILL {number}"
-            )
+            database.query(f"SELECT pg_terminate_backend({number})" if url.startswith("postgres") else f"KILL {number}")
         for thread in threads:
             thread.join()
         for session in sessions:

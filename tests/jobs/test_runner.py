@@ -282,9 +282,7 @@ POISON = {
 """What each engine refuses in a row with by_writer = 7: a division by zero, or NULL where there may be none."""
 
 
-@pytest.mark.parametrize(
-    ("count", "poison"), [(100_000, [54_321]), (3_000, [1, 1500, 3000]), (500, [100, 101, 102])]
-)
+@pytest.mark.parametrize(("count", "poison"), [(100_000, [54_321]), (3_000, [1, 1500, 3000]), (500, [100, 101, 102])])
 def test_rows_that_fail_stand_alone_with_their_errors_and_all_others_are_migrated(
     tmp_path: Path, url: str, engine: str, count: int, poison: list[int]
 ) -> None:
@@ -306,7 +304,9 @@ def test_rows_that_fail_stand_alone_with_their_errors_and_all_others_are_migrate
     assert shown(project, "add")["failures"] == []
 
 
-def test_a_row_that_failed_without_a_condition_is_retried_behind_the_place_too(tmp_path: Path, url: str, engine: str) -> None:
+def test_a_row_that_failed_without_a_condition_is_retried_behind_the_place_too(
+    tmp_path: Path, url: str, engine: str
+) -> None:
     fill(url, 100)
     dumping.query(url, "UPDATE item SET by_writer = 7 WHERE id = 30")
     text = POISON[engine].replace("-- where: seen = 0\n", "")
@@ -400,7 +400,10 @@ def test_the_list_says_how_far_each_job_is_and_what_it_waits_for(tmp_path: Path,
     assert text.splitlines()[1].split() == ["one", "complete", "10", "0", "0"]
     assert text.splitlines()[2].split() == ["two", "pending", "0", "?", "0"]
     listed = json.loads(project("job", "list", "--json").stdout)["jobs"]
-    assert [(one["name"], one["state"], one["done"]) for one in listed] == [("one", "complete", 10), ("two", "pending", 0)]
+    assert [(one["name"], one["state"], one["done"]) for one in listed] == [
+        ("one", "complete", 10),
+        ("two", "pending", 0),
+    ]
 
 
 def test_progress_counts_up_to_all_rows_and_says_what_is_left(tmp_path: Path, url: str) -> None:

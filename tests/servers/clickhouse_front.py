@@ -231,9 +231,7 @@ class Handler(BaseHTTPRequestHandler):
             status, body, headers = self._answer(query, request, fault.hold)
         self._reply(status, body, headers)
 
-    def _answer(
-        self, query: bytes, request: dict[str, str], hold: float
-    ) -> tuple[int, bytes, dict[str, str]]:
+    def _answer(self, query: bytes, request: dict[str, str], hold: float) -> tuple[int, bytes, dict[str, str]]:
         headers = {"X-ClickHouse-Query-Id": request.get("query_id") or str(uuid.uuid4())}
         try:
             with self.engine.session(request.get("session_id", "")):
@@ -346,9 +344,7 @@ class ClickhouseFront:
         """Start it on its folder and its port."""
         self.stop()
         command = [sys.executable, __file__, "--path", str(self.folder), "--port", str(self.port)]
-        self.process = subprocess.Popen(
-            [*command, "--parent", str(os.getpid())], stdout=subprocess.PIPE, text=True
-        )
+        self.process = subprocess.Popen([*command, "--parent", str(os.getpid())], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:

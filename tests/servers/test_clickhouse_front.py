@@ -159,9 +159,7 @@ def test_a_database_that_does_not_exist_is_refused(clickhouse_url: str) -> None:
 
 
 @pytest.mark.parametrize("given", [{}, {"log_comment": "a comment"}])
-def test_the_query_log_names_a_query_by_its_comment_or_else_by_its_id(
-    client: Client, given: dict[str, str]
-) -> None:
+def test_the_query_log_names_a_query_by_its_comment_or_else_by_its_id(client: Client, given: dict[str, str]) -> None:
     query_id = str(uuid.uuid4())
     client.command(f"SELECT '{query_id}'", settings={"query_id": query_id, **given})
     client.command("SYSTEM FLUSH LOGS query_log")

@@ -90,9 +90,7 @@ def resolve(options: argparse.Namespace, output: Output) -> int:
         raise BadRequest(
             f"can't read {options.statement!r}", "Write DATABASE/VERSION:STATEMENT, e.g. analytics/0006:2."
         )
-    full = Project.load(options.project).resolve(
-        reference, int(position), options.answer == "done", output.tell
-    )
+    full = Project.load(options.project).resolve(reference, int(position), options.answer == "done", output.tell)
     output.line(f"{full}:{position} is recorded as {options.answer}; `stepwell up` goes on from there")
     output.result({"resolved": f"{full}:{position}", "as": options.answer})
     return 0

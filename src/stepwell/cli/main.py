@@ -81,9 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
     init = verb("init", commands.init, "make a project in a folder")
     init.add_argument("folder", nargs="?", type=Path, default=Path())
-    init.add_argument(
-        "--from", dest="bundle", metavar="EXAMPLE", help="start from a bundled project: opik, agent_runs"
-    )
+    init.add_argument("--from", dest="bundle", metavar="EXAMPLE", help="start from a bundled project: opik, agent_runs")
     new = verb("new", commands.new, "make the next script of a database")
     new.add_argument("database")
     new.add_argument("name", help="in a few words, e.g. add_tenant_index")

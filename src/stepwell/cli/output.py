@@ -73,9 +73,7 @@ class Output:
                 by = "; ".join(holders) or "another session"
                 self.note(f"{reference}:{position} gave way to {by}; again in {pause:.1f} s")
             case events.Settled(reference, position, finding):
-                self.line(
-                    f"{reference}:{position} was in doubt, and is {finding.outcome.value}: {finding.reason}"
-                )
+                self.line(f"{reference}:{position} was in doubt, and is {finding.outcome.value}: {finding.reason}")
             case events.Finished(reference, direction, statements, seconds):
                 verb = "" if direction == "up" else "undone, "
                 self.line(f"{reference:<48} {verb}{plural(statements, 'statement')}, {duration(seconds)}")

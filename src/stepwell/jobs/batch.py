@@ -114,9 +114,7 @@ class Batch:
         if reason:
             self.reason(key, reason)
 
-    def copy(
-        self, *, to: str, table: str, columns: Sequence[str] | Mapping[str, str], key: Sequence[str] = ()
-    ) -> int:
+    def copy(self, *, to: str, table: str, columns: Sequence[str] | Mapping[str, str], key: Sequence[str] = ()) -> int:
         """Copy these columns of the batch's rows into `table` of the database `to`, exactly; how many rows it has.
 
         Rows whose key `table` has already are left out, so a batch can be repeated. `key` are columns of `table`;

@@ -77,8 +77,10 @@ def _seen(
     encoding = encoding_of(batch.database, batch.table, columns)
     if definition.source.database != ledger_name:
         return _found_elsewhere(batch, definition, number, encoding, ledger_name, connections.get(ledger_name))
-    return _compared_in_sql(batch, definition, number, encoding) if encoding.in_sql else _read_twice(
-        batch, definition, number, encoding
+    return (
+        _compared_in_sql(batch, definition, number, encoding)
+        if encoding.in_sql
+        else _read_twice(batch, definition, number, encoding)
     )
 
 
@@ -247,9 +249,7 @@ def _differences(
 ) -> list[Change]:
     """What is not any more as it was found; the reasons are the batch's, if it is there to tell them."""
     wanted = [row.key for row in before.values()]
-    after = read_keys(
-        database, definition.source.table, definition.row_keys, definition.records, encoding, wanted
-    )
+    after = read_keys(database, definition.source.table, definition.row_keys, definition.records, encoding, wanted)
     reasons = batch.notes.reasons if batch else {}
     general = batch.notes.reason if batch else ""
     return [

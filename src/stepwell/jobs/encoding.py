@@ -123,4 +123,3 @@ def dump_value(value: Any) -> str:
 def load_value(text: str) -> Any:
     """What a statement's parameter must be to give a column the value of this text."""
     return rich(json.loads(text))
-

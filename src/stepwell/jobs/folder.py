@@ -64,7 +64,7 @@ def _check(definition: Definition, engines: dict[str, str]) -> None:
     if isinstance(source, Drain) and not source.where:
         raise wrong("a drain without `where` would never be empty", "Say which rows are still to be migrated.")
     if definition.records and isinstance(source, Groups) and not definition.row_key:
-        raise wrong("a group has many rows, and nothing tells them apart", "Name the table's key: row_key = [\"id\"].")
+        raise wrong("a group has many rows, and nothing tells them apart", 'Name the table\'s key: row_key = ["id"].')
     if definition.target <= 0 or definition.workers < 1:
         raise wrong("target and workers must be above zero", "Take the line away for the default.")
 
@@ -171,11 +171,7 @@ def _sql(path: Path, engines: dict[str, str], split: Splitter) -> Definition:
         about=about,
         source=_source(kind, database, table, key, said),
         migrate=migrate,
-        **{
-            name.replace("-", "_"): value
-            for name, value in said.items()
-            if name not in ("batches", "where", "size")
-        },
+        **{name.replace("-", "_"): value for name, value in said.items() if name not in ("batches", "where", "size")},
     )
 
 

@@ -46,9 +46,7 @@ def load_values(text: str) -> dict[str, str]:
 def add(ledger: Database, changes: Iterable[Change]) -> None:
     """Record changes in bulk, as made now, in the caller's transaction."""
     now = float(ledger.query(f"SELECT {CLOCK[ledger.engine]}")[0][0])
-    rows = [
-        (c.job, c.key, c.batch, c.place, dump_values(c.old), dump_values(c.new), c.reason, now) for c in changes
-    ]
+    rows = [(c.job, c.key, c.batch, c.place, dump_values(c.old), dump_values(c.new), c.reason, now) for c in changes]
     if rows:
         ledger.insert("stepwell_change", MADE, rows)
 
@@ -98,9 +96,7 @@ def mark_undone(ledger: Database, job: str, batch: int, keys: Sequence[str]) -> 
 
 def mark_all_undone(ledger: Database, job: str) -> None:
     """Record all changes of a job as undone now."""
-    ledger.query(
-        f"UPDATE stepwell_change SET undone = {CLOCK[ledger.engine]} WHERE job = ? AND undone = 0", (job,)
-    )
+    ledger.query(f"UPDATE stepwell_change SET undone = {CLOCK[ledger.engine]} WHERE job = ? AND undone = 0", (job,))
 
 
 # --- what a batch found, until it is done ---------------------------------------------------------------------

@@ -77,9 +77,7 @@ class Work:
         return f"{self.script.path}:{statement.line + statement.text.count(chr(10), 0, offset or 0)}"
 
     def command(self, statement: Statement) -> Command:
-        tag = (
-            f"stepwell:{self.script.version}:{self.direction}:{statement.index}:{self.runner.journal.run[:8]}"
-        )
+        tag = f"stepwell:{self.script.version}:{self.direction}:{statement.index}:{self.runner.journal.run[:8]}"
         return command_for(self.script, statement, self.own, tag)
 
     def write(
@@ -178,9 +176,7 @@ def survey(database: Database, script: Script, statements: Iterable[Statement]) 
 # --- one transaction for the whole script ---------------------------------------------------------------------
 
 
-def one_transaction(
-    database: Database, script: Script, statements: list[Statement], conducts: list[Conduct]
-) -> bool:
+def one_transaction(database: Database, script: Script, statements: list[Statement], conducts: list[Conduct]) -> bool:
     """Whether a script runs as one transaction. Raises BadScript where it says it must and can't."""
     alone = [
         statement
@@ -220,9 +216,7 @@ def in_transaction(work: Work, last: Statement, send: Callable[[], None], rolled
             send()
             return
         except ConnectionLost as error:
-            now = (
-                "the server rolls it back, unless it had already committed all of it; `stepwell up` finds out"
-            )
+            now = "the server rolls it back, unless it had already committed all of it; `stepwell up` finds out"
             raise failed(work, last, error, now) from error
         except Refused as error:
             if pause is None or not isinstance(error, LockTimeout):
@@ -276,9 +270,7 @@ def _settled_as_done(work: Work, statement: Statement, command: Command) -> bool
         lambda activity: runner.tell(events.Working(work.script.reference, statement.index, activity)),
     )
     if finding.outcome is Outcome.UNKNOWN:
-        raise InDoubt(
-            work.script.reference, statement.index, work.where(statement), statement.text, finding.reason
-        )
+        raise InDoubt(work.script.reference, statement.index, work.where(statement), statement.text, finding.reason)
     runner.tell(events.Settled(work.script.reference, statement.index, finding))
     return finding.outcome is Outcome.DONE
 

@@ -140,19 +140,13 @@ def differences(target: Target) -> list[Difference]:
             if index < newest and not history.attempt(script.version, "up"):
                 last = target.scripts[newest].version
                 what = f"is new, and sorts before {last}, which is applied"
-                found.append(
-                    Difference(script.reference, "out of order", what, str(script.path), script.checksum)
-                )
-        elif applied.checksum not in ("", script.checksum) and script.checksum not in history.accepted(
-            script.version
-        ):
+                found.append(Difference(script.reference, "out of order", what, str(script.path), script.checksum))
+        elif applied.checksum not in ("", script.checksum) and script.checksum not in history.accepted(script.version):
             what = f"was edited after it was applied on {applied.at[:16]} by {applied.by}"
             found.append(Difference(script.reference, "edited", what, str(script.path), script.checksum))
     for version in history.applied:
         if version not in by_version and "gone" not in history.accepted(version):
-            found.append(
-                Difference(f"{name}/{version}", "gone", "is applied, but its file is gone", "", "gone")
-            )
+            found.append(Difference(f"{name}/{version}", "gone", "is applied, but its file is gone", "", "gone"))
     return found
 
 

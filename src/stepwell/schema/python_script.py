@@ -95,14 +95,8 @@ def apply_python(runner: Runner, script: Script, direction: str = "up") -> None:
         raise
     except Exception as error:
         line = _line_in(script, error)
-        now = (
-            "rolled back: nothing of it remains"
-            if whole
-            else f"{sent} statements of it are done and recorded"
-        )
-        raise BadScript(
-            script.path, line, f"{type(error).__name__}: {error} ({now})", "Correct the script."
-        ) from error
+        now = "rolled back: nothing of it remains" if whole else f"{sent} statements of it are done and recorded"
+        raise BadScript(script.path, line, f"{type(error).__name__}: {error} ({now})", "Correct the script.") from error
     runner.tell(events.Finished(script.reference, direction, sent, time.monotonic() - work.started))
 
 

@@ -29,9 +29,7 @@ def settle(
     waited = follow(database, doubt.tag, working)
     finding = database.settle(command, doubt.evidence)
     if waited:
-        finding = Finding(
-            finding.outcome, f"it was still running and was followed to its end; {finding.reason}"
-        )
+        finding = Finding(finding.outcome, f"it was still running and was followed to its end; {finding.reason}")
     if finding.outcome is not Outcome.UNKNOWN:
         event = "done" if finding.outcome is Outcome.DONE else "undone"
         journal.write(

@@ -1,0 +1,645 @@
+"""The way back: every change recorded with its reason, and taken back exactly, but where others wrote since."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import projects
+from stepwell.databases import open_database
+from stepwell.databases import url as urls
+from stepwell.databases.database import Database
+from stepwell.errors import BadRequest, LeaseHeld
+from stepwell.jobs import runner
+from stepwell.jobs import undo as way_back
+from stepwell.jobs.batch import Batch, Connections
+from stepwell.jobs.changes import why
+from stepwell.jobs.definition import Definition, Drain, Groups, Keyset, Source
+from stepwell.jobs.runner import Site
+from stepwell.jobs.undo import reassess, undo, unwind
+from stepwell.ledger.changes import Change
+from stepwell.ledger.jobs import Ledger
+from stepwell.ledger.tables import create
+
+Urls = dict[str, str]
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Database]:
+    database = open_database("state", url, Path("/"))
+    database.connect()
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def site_of(databases: Urls, ledger: str = "state") -> Site:
+    site = Site(lambda name: open_database(name, databases[name], Path("/")), ledger, {})
+    with opened(databases[ledger]) as database:
+        create(database)
+        Ledger(database).register(["fill"])
+    return site
+
+
+def job(migrate: Callable[[Batch], None], source: Source, *records: str) -> Definition:
+    return Definition("fill", Path("fill.py"), 1, "Fill.", source, migrate, records=records, quiet_passes=1)
+
+
+SOURCE = Keyset("state", "t", "id", "a IS NULL", size=3)
+
+
+def fill(batch: Batch) -> None:
+    batch.execute("UPDATE t SET a = id * 10 WHERE ${batch}")
+
+
+FILL = job(fill, SOURCE, "a")
+
+
+def prepared(url: str, count: int = 10) -> None:
+    with opened(url) as database:
+        database.query("CREATE TABLE t (id INT PRIMARY KEY, a INT, b VARCHAR(100))")
+        database.insert("t", ["id"], [[number] for number in range(1, count + 1)])
+
+
+def rows(url: str, text: str = "SELECT id, a, b FROM t ORDER BY id") -> list[tuple[Any, ...]]:
+    with opened(url) as database:
+        return database.query(text)
+
+
+def changed(url: str, *key: Any) -> list[Change]:
+    with opened(url) as database:
+        return why(database, "fill", key)
+
+
+def state(url: str) -> str:
+    with opened(url) as database:
+        found = Ledger(database).read("fill")
+    assert found is not None
+    return found.state
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mysql", "postgres, ledger in sqlite", "sqlite, ledger in mysql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Urls, str]:
+    """Where the rows are, as `state`, and the ledger's name: in the same database, or in another."""
+    engine, _, ledger = str(request.param).partition(", ledger in ")
+    found = {"state": str(request.getfixturevalue(f"{engine}_url"))}
+    if ledger:
+        found["ledger"] = str(request.getfixturevalue(f"{ledger}_url"))
+    return found, "ledger" if ledger else "state"
+
+
+# --- why --------------------------------------------------------------------------------------------------
+
+
+def test_each_change_is_recorded_with_its_old_and_its_new_value(place: tuple[Urls, str]) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    prepared(databases["state"])
+    assert runner.run(FILL, site).state == "complete"
+    [change] = changed(databases[ledger], 7)
+    assert (change.key, change.place) == ("[7]", "state.t")
+    assert (change.old, change.new) == ({"a": "null"}, {"a": "70"})
+    assert change.at > 0
+    assert change.undone == 0
+
+
+def test_what_stays_as_it_was_is_not_recorded(place: tuple[Urls, str]) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    prepared(databases["state"])
+    with opened(databases["state"]) as database:
+        database.query("UPDATE t SET a = 10 WHERE id = 1")
+    runner.run(replace(FILL, source=replace(SOURCE, where="")), site)
+    assert changed(databases[ledger], 1) == []
+    assert len(changed(databases[ledger], 2)) == 1
+
+
+def test_the_reason_is_told_for_one_row_or_for_all(place: tuple[Urls, str]) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    prepared(databases["state"])
+
+    def migrate(batch: Batch) -> None:
+        batch.reason_for_all("ten times the id")
+        for key in batch.keys():
+            if key[0] % 2:
+                batch.reason(key, f"odd: {key[0]} – 'really'")
+        fill(batch)
+
+    runner.run(job(migrate, SOURCE, "a"), site)
+    assert [change.reason for change in changed(databases[ledger], 7)] == ["odd: 7 – 'really'"]
+    assert [change.reason for change in changed(databases[ledger], 8)] == ["ten times the id"]
+
+
+def test_a_row_is_found_by_its_key_as_a_person_writes_it(postgres_url: str) -> None:
+    site = site_of({"state": postgres_url})
+    one = UUID("00000000-0000-4000-8000-00000000000a")
+    with opened(postgres_url) as database:
+        database.query("CREATE TABLE t (id UUID, part INT, name TEXT, a INT, PRIMARY KEY (id, part, name))")
+        database.insert("t", ["id", "part", "name"], [[one, 1, "42"], [one, 2, "é\"'\\\n"]])
+    source = Keyset("state", "t", "id, part, name", "a IS NULL")
+    runner.run(job(lambda batch: batch.execute("UPDATE t SET a = part WHERE ${batch}"), source, "a"), site)
+    for key in ((str(one), "1", "42"), (one, 1, "42")):
+        assert [change.new for change in changed(postgres_url, *key)] == [{"a": "1"}]
+    assert [change.new for change in changed(postgres_url, one, 2, "é\"'\\\n")] == [{"a": "2"}]
+    assert changed(postgres_url, one, 3, "42") == []
+
+
+def test_keys_that_differ_only_in_case_are_different_rows(mysql_url: str) -> None:
+    site = site_of({"state": mysql_url})
+    with opened(mysql_url) as database:
+        database.query("CREATE TABLE t (id VARCHAR(20) COLLATE utf8mb4_bin PRIMARY KEY, a VARCHAR(20))")
+        database.insert("t", ["id", "a"], [["x", "v"], ["X", "V"]])
+    source = Keyset("state", "t", "id")
+    runner.run(job(lambda batch: batch.execute("UPDATE t SET a = upper(a) WHERE ${batch}"), source, "a"), site)
+    assert [change.new for change in changed(mysql_url, "x")] == [{"a": '"V"'}]
+    assert changed(mysql_url, "X") == []
+    assert undo(job(fill, source, "a"), site).restored == 1
+    assert sorted(rows(mysql_url, "SELECT id, a FROM t")) == [("X", "V"), ("x", "v")]
+
+
+def test_a_batch_that_fails_leaves_no_record(place: tuple[Urls, str]) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    prepared(databases["state"])
+
+    def migrate(batch: Batch) -> None:
+        fill(batch)
+        if (5,) in batch.keys() or any(key == 5 for (key,) in batch.database.query("SELECT id FROM t WHERE a = 50")):
+            raise ValueError("five")
+
+    assert runner.run(job(migrate, SOURCE, "a"), site).failed == 1
+    assert changed(databases[ledger], 5) == []
+    assert [change.new for change in changed(databases[ledger], 6)] == [{"a": "60"}]
+    assert undo(FILL, site).left == ()
+    assert {row[1] for row in rows(databases["state"])} == {None}
+
+
+# --- undo -------------------------------------------------------------------------------------------------
+
+
+def test_undo_gives_every_row_back_and_the_job_begins_anew(place: tuple[Urls, str]) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    prepared(databases["state"])
+    before = rows(databases["state"])
+    runner.run(FILL, site)
+    after = rows(databases["state"])
+    report = undo(FILL, site)
+    assert (report.restored, report.left, report.complete) == (10, (), True)
+    assert rows(databases["state"]) == before
+    assert state(databases[ledger]) == "undone"
+    assert changed(databases[ledger], 7)[0].undone > 0
+    assert undo(FILL, site).restored == 0
+    assert runner.run(FILL, site).state == "complete"
+    assert rows(databases["state"]) == after
+    assert undo(FILL, site).restored == 10
+
+
+def test_rows_that_others_changed_or_deleted_since_are_left_and_listed(place: tuple[Urls, str]) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    prepared(databases["state"])
+    both = job(lambda batch: batch.execute("UPDATE t SET a = id, b = 'job' WHERE ${batch}"), SOURCE, "a", "b")
+    runner.run(both, site)
+    with opened(databases["state"]) as database:
+        database.query("UPDATE t SET b = 'writer' WHERE id = 3")
+        database.query("UPDATE t SET b = NULL WHERE id = 4")
+        database.query("DELETE FROM t WHERE id = 5")
+    for _ in range(2):
+        report = undo(both, site)
+        assert sorted(report.left) == ["[3]", "[4]", "[5]"]
+    kept = [row for row in rows(databases["state"]) if row[1] is not None]
+    assert kept == [(3, 3, "writer"), (4, 4, None)]
+
+
+def test_a_row_changed_twice_goes_back_to_its_first_value(place: tuple[Urls, str]) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    prepared(databases["state"])
+    every = replace(SOURCE, where="")
+    for value in (1, 2, 3):
+        with opened(databases[ledger]) as database:
+            Ledger(database).update("fill", None, place="", state="pending")
+
+        def migrate(batch: Batch, value: int = value) -> None:
+            batch.execute("UPDATE t SET a = ? WHERE ${batch}", (value,))
+
+        runner.run(job(migrate, every, "a"), site)
+    assert [change.old["a"] for change in changed(databases[ledger], 1)] == ["2", "1", "null"]
+    assert undo(FILL, site).restored == 10
+    assert {row[1] for row in rows(databases["state"])} == {None}
+
+
+def test_rows_of_a_group_are_known_by_the_tables_own_key(relational_url: str) -> None:
+    site = site_of({"state": relational_url})
+    with opened(relational_url) as database:
+        database.query("CREATE TABLE t (id INT PRIMARY KEY, team INT, a INT)")
+        database.insert("t", ["id", "team"], [[number, number % 3] for number in range(30)])
+    before = rows(relational_url, "SELECT * FROM t ORDER BY id")
+    source = Groups("state", "t", "team", "a IS NULL", rows=10)
+
+    def migrate(batch: Batch) -> None:
+        batch.execute("UPDATE t SET a = id, team = team + 100 WHERE ${batch}")
+
+    grouped = replace(job(migrate, source, "a", "team"), row_key=("id",))
+    runner.run(grouped, site)
+    assert changed(relational_url, 7)[0].new == {"a": "7", "team": "101"}
+    assert undo(grouped, site).restored == 30
+    assert rows(relational_url, "SELECT * FROM t ORDER BY id") == before
+
+
+def test_keys_of_several_columns_lead_back_too(place: tuple[Urls, str]) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    with opened(databases["state"]) as database:
+        database.query("CREATE TABLE t (x INT, y VARCHAR(20), a INT, PRIMARY KEY (x, y))")
+        database.insert("t", ["x", "y"], [[number % 7, f"y{number}"] for number in range(250)])
+    before = rows(databases["state"], "SELECT * FROM t ORDER BY x, y")
+    drained = job(fill_pairs, Drain("state", "t", "x, y", "a IS NULL", size=120), "a")
+    runner.run(drained, site)
+    assert undo(drained, site).restored == 250
+    assert rows(databases["state"], "SELECT * FROM t ORDER BY x, y") == before
+
+
+def fill_pairs(batch: Batch) -> None:
+    batch.execute("UPDATE t SET a = x WHERE ${batch}")
+
+
+def test_a_job_that_runs_can_not_be_undone(postgres_url: str) -> None:
+    site = site_of({"state": postgres_url})
+    prepared(postgres_url)
+    inside, go = threading.Event(), threading.Event()
+
+    def migrate(batch: Batch) -> None:
+        inside.set()
+        go.wait(20)
+        fill(batch)
+
+    running = threading.Thread(target=lambda: runner.run(job(migrate, SOURCE, "a"), site))
+    running.start()
+    assert inside.wait(20)
+    with pytest.raises(LeaseHeld):
+        undo(FILL, site)
+    go.set()
+    running.join()
+
+
+def test_an_undo_that_is_stopped_goes_on_when_it_is_repeated(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(way_back, "MOST_KEYS", 4)
+    site = site_of({"state": postgres_url})
+    prepared(postgres_url)
+    runner.run(FILL, site)
+    stop = threading.Event()
+    report = undo(FILL, site, tell=lambda report: stop.set(), stop=stop)
+    assert (report.restored, report.complete) == (4, False)
+    assert undo(FILL, site).restored == 6
+
+
+def test_a_job_without_records_has_no_way_back(sqlite_url: str) -> None:
+    site = site_of({"state": sqlite_url})
+    with pytest.raises(BadRequest, match="it does not record what it changes"):
+        undo(job(fill, SOURCE), site)
+
+
+# --- a way back of its own --------------------------------------------------------------------------------
+
+
+def test_a_job_of_derived_data_gives_its_own_undo(relational_url: str) -> None:
+    site = site_of({"state": relational_url})
+    prepared(relational_url)
+    derived = replace(job(fill, SOURCE), undo=("UPDATE t SET a = NULL", "UPDATE t SET b = 'undone'"))
+    runner.run(derived, site)
+    report = undo(derived, site)
+    assert (report.restored, report.complete) == (-1, True)
+    assert set(rows(relational_url)) == {(number, None, "undone") for number in range(1, 11)}
+    assert state(relational_url) == "undone"
+
+
+def test_rows_in_clickhouse_are_recorded_as_told_and_put_back_by_the_jobs_own_undo(
+    sqlite_url: str, chdb_url: str
+) -> None:
+    with opened(chdb_url) as database:
+        database.query("CREATE TABLE t (id Int64, a Int64, v UInt8) ENGINE = ReplacingMergeTree(v) ORDER BY id")
+        database.query("INSERT INTO t SELECT number, 0, 0 FROM numbers(10)")
+    site = site_of({"events": chdb_url, "state": sqlite_url})
+
+    def migrate(batch: Batch) -> None:
+        for key in batch.keys():
+            batch.change(key, "a", 0, 5, f"default: nothing known of {key[0]}")
+        batch.execute("INSERT INTO t SELECT id, 5, 1 FROM t FINAL WHERE ${batch}")
+
+    def back(connections: Connections) -> None:
+        connections.get("events").query("INSERT INTO t SELECT id, 0, 2 FROM t FINAL WHERE a = 5")
+
+    source = Keyset("events", "t FINAL", "id", "a = 0 AND v = 0", size=4)
+    told = replace(job(migrate, source), undo=back)
+    assert runner.run(told, site).state == "complete"
+    [change] = changed(sqlite_url, 3)
+    assert (change.place, change.old, change.new) == ("events.t FINAL", {"a": "0"}, {"a": "5"})
+    assert change.reason == "default: nothing known of 3"
+    assert undo(told, site).complete
+    assert set(rows(chdb_url, "SELECT a FROM t FINAL")) == {(0,)}
+    assert changed(sqlite_url, 3)[0].undone > 0
+
+
+def test_rows_in_clickhouse_can_also_be_compared(postgres_url: str, chdb_url: str) -> None:
+    with opened(chdb_url) as database:
+        database.query(
+            "CREATE TABLE t (id Int64, a Nullable(DateTime64(6, 'UTC')), v UInt8) ENGINE = ReplacingMergeTree(v) ORDER BY id"
+        )
+        database.query("INSERT INTO t SELECT number, NULL, 0 FROM numbers(10)")
+    site = site_of({"events": chdb_url, "state": postgres_url})
+
+    def migrate(batch: Batch) -> None:
+        batch.execute(
+            "INSERT INTO t SELECT id, toDateTime64('2026-01-02 03:04:05.000006', 6, 'UTC'), 1 FROM t FINAL WHERE ${batch}"
+        )
+
+    compared = job(migrate, Keyset("events", "t FINAL", "id", "a IS NULL", size=4), "a")
+    assert runner.run(compared, site).state == "complete"
+    [change] = changed(postgres_url, 3)
+    assert change.old == {"a": "null"}
+    assert "2026-01-02T03:04:05.000006" in change.new["a"]
+    with pytest.raises(BadRequest, match="in ClickHouse, where values can't be put back"):
+        undo(compared, site)
+
+
+# --- reassess ---------------------------------------------------------------------------------------------
+
+
+def test_rows_judged_by_default_are_judged_again(place: tuple[Urls, str]) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    prepared(databases["state"])
+    known = {3}
+
+    def migrate(batch: Batch) -> None:
+        for key in batch.keys():
+            if key[0] in known:
+                batch.reason(key, "evidence: known")
+            else:
+                batch.reason(key, "default: nothing known")
+            batch.execute("UPDATE t SET a = ? WHERE id = ?", (key[0] if key[0] in known else -1, key[0]))
+
+    judged = job(migrate, SOURCE, "a")
+    runner.run(judged, site)
+    with opened(databases["state"]) as database:
+        database.query("UPDATE t SET a = 99 WHERE id = 4")  # a writer knows better
+    known.add(7)
+    report = reassess(judged, site)
+    assert (report.restored, report.left) == (8, ("[4]",))
+    assert state(databases[ledger]) == "pending"
+    assert runner.run(judged, site).state == "complete"
+    found = {row[0]: row[1] for row in rows(databases["state"])}
+    assert found == dict.fromkeys(range(1, 11), -1) | {3: 3, 7: 7, 4: 99}
+    assert [change.reason for change in changed(databases[ledger], 7)] == ["evidence: known", "default: nothing known"]
+
+
+# --- exactness --------------------------------------------------------------------------------------------
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)
+JSONS = st.sampled_from(["null", '"null"', "1", "1.0", '{"b": 1, "a": [null, "é"]}', '{"a":  [1]}', "[]", '"x\\"y"'])
+STAMPS = st.datetimes().map(str)
+
+COLUMNS: dict[str, dict[str, tuple[str, st.SearchStrategy[Any]]]] = {
+    "postgres": {
+        "i": ("BIGINT", st.integers(-(2**63), 2**63 - 1)),
+        "o": ("BOOLEAN", st.booleans()),
+        "s": ("TEXT", WORDS),
+        "n": ("NUMERIC", st.sampled_from(["0", "1", "1.0", "1.00", "-12345678901234567890.123456789", "NaN"])),
+        "f": ("DOUBLE PRECISION", st.one_of(st.floats(), st.just("-Infinity"))),
+        "r": ("REAL", st.floats(width=32)),
+        "ts": ("TIMESTAMPTZ", st.one_of(STAMPS.map(lambda stamp: stamp + "+05:30"), st.just("infinity"))),
+        "d": ("DATE", st.dates().map(str)),
+        "iv": ("INTERVAL", st.sampled_from(["1 mon -1 day 00:00:00.000001", "1 year", "-00:00:01"])),
+        "j": ("JSON", JSONS),
+        "jb": ("JSONB", JSONS),
+        "y": ("BYTEA", st.binary(max_size=100)),
+        "u": ("UUID", st.uuids()),
+        "l": ("TEXT[]", st.sampled_from(["{}", '{a,NULL,"null"}', '{"{,}",""}', "{{1,2},{3,4}}"])),
+        "c": ("CHAR(3)", st.sampled_from(["", "a", "ab "])),
+    },
+    "mysql": {
+        "i": ("BIGINT UNSIGNED", st.integers(0, 2**64 - 1)),
+        "o": ("BOOLEAN", st.booleans()),
+        "s": ("VARCHAR(100)", WORDS),
+        "l": ("LONGTEXT CHARACTER SET latin1", st.text("abÄé'\"\\\n ", max_size=5)),
+        "n": ("DECIMAL(38,10)", st.decimals(-(10**20), 10**20, places=10).map(str)),
+        "f": ("DOUBLE", st.floats(-1e300, 1e300)),
+        "r": ("FLOAT", st.floats(-1e30, 1e30, width=32)),
+        "ts": ("DATETIME(6)", STAMPS),
+        "d": ("DATE", st.dates().map(str)),
+        "t": ("TIME(6)", st.sampled_from(["-838:59:59", "00:00:00.000001", "12:00:00"])),
+        "y": ("VARBINARY(100)", st.binary(max_size=100)),
+        "bl": ("BLOB", st.binary(max_size=100)),
+        "bi": ("BIT(12)", st.integers(0, 4095)),
+        "e": ("ENUM('a', 'b''c', '1')", st.sampled_from(["a", "b'c", "1"])),
+        "se": ("SET('x', 'y')", st.sampled_from(["", "x", "x,y"])),
+        "yr": ("YEAR", st.integers(1901, 2155)),
+        "j": ("JSON", JSONS),
+        "cs": ("VARCHAR(10) COLLATE utf8mb4_general_ci", st.sampled_from(["a", "A", "ä", "a "])),
+    },
+    "sqlite": {
+        name: (
+            declared,
+            st.one_of(
+                st.integers(-(2**63), 2**63 - 1),
+                st.floats(allow_nan=False, allow_infinity=False),
+                WORDS,
+                st.binary(max_size=50),
+            ),
+        )
+        for name, declared in (("i", "INTEGER"), ("s", "TEXT COLLATE NOCASE"), ("x", ""), ("n", "NUMERIC"))
+    },
+}
+
+
+def exact(database: Database, columns: list[str]) -> dict[int, str]:
+    """The rows in words that tell any two values apart. MySQL spells a FLOAT with six digits unless asked for more."""
+    wider = {"r": "r + 0e0"} if database.engine == "mysql" else {"r": "r", "ts": "ts::text"}
+    selected = ", ".join(wider.get(column, column) if database.engine != "sqlite" else column for column in columns)
+    if database.engine == "mysql":
+        selected = selected.replace("wider", "")
+    return {int(key): repr(values) for key, *values in database.query(f"SELECT id, {selected} FROM t")}
+
+
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_undo_gives_back_the_originals_exactly_except_rows_that_others_changed(
+    relational_url: str, data: st.DataObject
+) -> None:
+    engine = urls.parse(relational_url).engine
+    known = COLUMNS[engine]
+    columns = list(known)
+    row = st.tuples(*(st.one_of(st.none(), values) for _, values in known.values()))
+    originals = data.draw(st.lists(row, min_size=1, max_size=6), "the rows before")
+    written = data.draw(row, "what the job writes")
+    writers = data.draw(
+        st.dictionaries(st.integers(1, len(originals)), st.one_of(st.none(), row)), "what writers write"
+    )
+    site = site_of({"state": relational_url})
+    assignments = ", ".join(f"{column} = ?" for column in columns)
+    with opened(relational_url) as database:
+        database.query("DROP TABLE IF EXISTS t")
+        for table in ("stepwell_change", "stepwell_job"):
+            database.query(f"DELETE FROM {table}")
+        Ledger(database).register(["fill"])
+        declared = ", ".join(f"{name} {kind}" for name, (kind, _) in known.items())
+        database.query(f"CREATE TABLE t (id INT PRIMARY KEY, {declared})")
+        marks = ", ".join("?" for _ in columns)
+        for number, values in enumerate(originals, start=1):
+            database.query(f"INSERT INTO t VALUES (?, {marks})", (number, *values))
+        before = exact(database, columns)
+
+        def migrate(batch: Batch) -> None:
+            batch.execute(f"UPDATE t SET {assignments} WHERE ${{batch}}", written)
+
+        everything = job(migrate, Keyset("state", "t", "id", size=3), *columns)
+        runner.run(everything, site)
+        after = exact(database, columns)
+        for number, what in writers.items():
+            if what is None:
+                database.query("DELETE FROM t WHERE id = ?", (number,))
+            else:
+                database.query(f"UPDATE t SET {assignments} WHERE id = ?", (*what, number))
+        now = exact(database, columns)
+        report = undo(everything, site)
+        expected = {key: before[key] if value == after[key] else value for key, value in now.items()}
+        assert exact(database, columns) == expected
+        others = {key for key in before if now.get(key) not in (after[key], before[key])}
+        assert set(report.left) == {f"[{key}]" for key in others if before[key] != after[key]}
+
+
+CELLS = st.sampled_from(["1", "2", "3"])
+
+
+@given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=5), st.booleans(), CELLS)
+def test_a_chain_of_changes_is_unwound_as_far_as_nobody_wrote_in_between(
+    steps: list[tuple[str, str]], meddled: bool, value: str
+) -> None:
+    made = [Change("j", "[1]", number, "s.t", {"a": old}, {"a": new}, "") for number, (old, new) in enumerate(steps)]
+    newest_first = made[::-1]
+    held = value if meddled else newest_first[0].new["a"]
+    back = unwind({"a": held}, newest_first)
+    expected, taken = held, 0
+    for change in newest_first:
+        if expected not in (change.new["a"], change.old["a"]):
+            break
+        expected, taken = change.old["a"], taken + 1
+    assert {"a": held} | dict(back.values) == {"a": expected}
+    assert len(back.batches) == taken
+    assert back.left == (taken < len(made))
+
+
+# --- kill -9 ----------------------------------------------------------------------------------------------
+
+CHILD = """
+import sys
+from pathlib import Path
+from stepwell.databases import open_database
+from stepwell.jobs import changes, lease, runner, undo
+from stepwell.jobs.definition import Definition, Keyset
+from stepwell.jobs.runner import Site
+from killing import Fuse, watch
+
+urls = {urls!r}
+lease.LEASE = 0.5
+undo.MOST_KEYS = 4
+site = Site(lambda name: open_database(name, urls[name], Path("/")), {ledger!r}, {{}})
+migrate = lambda batch: batch.execute("UPDATE t SET a = id * 10 WHERE ${{batch}}")
+fill = Definition(
+    "fill", Path("fill.py"), 1, "Fill.", Keyset("state", "t", "id", "a IS NULL", size=5), migrate,
+    records=("a",), quiet_passes=1, target=1000.0,
+)
+fuse = Fuse(before={before})
+if {what!r} == "undo":
+    watch(fuse)
+    print(undo.undo(fill, site).left)
+else:
+    # The batches are done in this thread, where the fuse sees what they send.
+    from concurrent.futures import Executor, Future
+    class Here(Executor):
+        def submit(self, call, *arguments):
+            future = Future()
+            future.set_result(call(*arguments))
+            return future
+    watch(fuse)
+    runner.run(fill, site, executor=Here())
+print(fuse.sent, file=sys.stderr)
+"""
+
+
+def child(databases: Urls, ledger: str, what: str, before: int) -> projects.Ended:
+    text = CHILD.format(urls=databases, ledger=ledger, what=what, before=before)
+    process = subprocess.Popen(
+        [sys.executable, "-c", text],
+        cwd=projects.TESTS,
+        env=projects.ENVIRONMENT | {"PYTHONPATH": f"{projects.TESTS}:{projects.TESTS.parent / 'src'}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return projects.ended(process)
+
+
+def lease_ends(url: str) -> None:
+    with opened(url) as database:
+        database.query("UPDATE stepwell_job SET holder = '', lease_until = 0")
+
+
+def test_kill_9_anywhere_in_an_undo_loses_and_doubles_nothing(place: tuple[Urls, str]) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    prepared(databases["state"], 12)
+    before = rows(databases["state"])
+    for point in range(1, 1000):
+        runner.run(FILL, site)
+        with opened(databases["state"]) as database:
+            database.query("UPDATE t SET a = 1 WHERE id = 6")
+        ended = child(databases, ledger, "undo", point)
+        lease_ends(databases[ledger])
+        if ended.code == 0:
+            break
+        assert ended.code == -9, ended.text
+        assert undo(FILL, site).left == ("[6]",)
+        expected = [(6, 1, None) if row[0] == 6 else row for row in before]
+        assert rows(databases["state"]) == expected, f"killed before statement {point}"
+        with opened(databases["state"]) as database:
+            database.query("UPDATE t SET a = 60 WHERE id = 6")
+        assert undo(FILL, site).left == ()
+        assert rows(databases["state"]) == before
+    assert point > 10
+
+
+def test_kill_9_anywhere_in_a_job_leaves_a_record_of_all_that_it_changed(place: tuple[Urls, str]) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    prepared(databases["state"], 12)
+    before = rows(databases["state"])
+    for point in range(1, 1000):
+        ended = child(databases, ledger, "run", point)
+        lease_ends(databases[ledger])
+        if ended.code == 0:
+            break
+        assert ended.code == -9, ended.text
+        if point % 2:  # undone as the kill left it, or completed first
+            runner.run(FILL, site)
+            assert {row[1] for row in rows(databases["state"])} == {number * 10 for number in range(1, 13)}
+        assert undo(FILL, site).left == ()
+        assert rows(databases["state"]) == before, f"killed before statement {point}"
+    assert point > 10
