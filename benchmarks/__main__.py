@@ -1,4 +1,4 @@
-"""`python -m benchmarks [startup] [apply] [copy]`: the tables of those named, or of all."""
+"""`python -m benchmarks [startup] [apply] [copy] [copying]`: the tables of those named, or of all."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import apply, copy, servers, startup, tools
+from benchmarks import apply, copy, copying, servers, startup, tools
 
-NAMES = ("startup", "apply", "copy")
+NAMES = ("startup", "apply", "copy", "copying")
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
@@ -20,6 +20,9 @@ with tempfile.TemporaryDirectory(prefix="stepwell-bench-") as temporary:
     folder = Path(temporary)
     if "copy" in chosen:
         copy.main(folder)
+    if "copying" in chosen:
+        with servers.running(folder / "copying-servers") as databases:
+            copying.main(folder, databases)
     if {"startup", "apply"} & set(chosen):
         (folder / "peers").mkdir()
         peers = tools.install(folder / "peers")
