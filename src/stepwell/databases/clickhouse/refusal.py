@@ -9,6 +9,7 @@ from stepwell.errors import ConnectionLost, Denied, DiskFull, LockTimeout, Memor
 
 _KINDS = {
     159: StatementTimeout,  # TIMEOUT_EXCEEDED
+    160: StatementTimeout,  # TOO_SLOW: it would be exceeded, by the server's estimate
     164: Denied,  # READONLY
     241: MemoryLimit,  # MEMORY_LIMIT_EXCEEDED
     243: DiskFull,  # NOT_ENOUGH_SPACE
