@@ -18,7 +18,8 @@ TABLES = {
     "PostgreSQL": (
         """
         CREATE TABLE rows_of (
-          id bigint PRIMARY KEY, amount int NOT NULL, name text NOT NULL, at timestamp(6) NOT NULL, price numeric(20, 4))
+          id bigint PRIMARY KEY, amount int NOT NULL, name text NOT NULL, at timestamp(6) NOT NULL,
+          price numeric(20, 4))
         """,
         f"""
         INSERT INTO rows_of
@@ -29,11 +30,13 @@ TABLES = {
     "MariaDB": (
         """
         CREATE TABLE rows_of (
-          id bigint PRIMARY KEY, amount int NOT NULL, name text NOT NULL, at datetime(6) NOT NULL, price decimal(20, 4))
+          id bigint PRIMARY KEY, amount int NOT NULL, name text NOT NULL, at datetime(6) NOT NULL,
+          price decimal(20, 4))
         """,
         f"""
         INSERT INTO rows_of
-        SELECT seq, seq % 1000, CONCAT('row number ', seq), TIMESTAMP '2024-01-01 00:00:00' + INTERVAL seq SECOND, seq / 100
+        SELECT seq, seq % 1000, CONCAT('row number ', seq), TIMESTAMP '2024-01-01 00:00:00' + INTERVAL seq SECOND,
+          seq / 100
         FROM seq_1_to_{ROWS}
         """,
     ),

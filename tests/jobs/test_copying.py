@@ -31,8 +31,10 @@ from hypothesis import strategies as st
 from stepwell.databases import open_database
 from stepwell.databases.database import Database
 from stepwell.errors import BadRequest, NotExact, Refused
+from stepwell.jobs.batch import Batch, Connections
 from stepwell.jobs.copying import copy_into, copy_rows
-from stepwell.jobs.sources import Condition
+from stepwell.jobs.definition import Definition, Job, Keyset
+from stepwell.jobs.sources import Condition, Range
 
 COLUMNS = ["id", "size", "price", "moment", "day", "words", "data", "weight", "flag", "document"]
 TABLES = {
@@ -534,6 +536,134 @@ def test_what_the_target_can_not_hold_is_refused_and_named(
     assert ours.get("SELECT id FROM t") == []
 
 
+# --- values that many a copy gets wrong -----------------------------------------------------------------------
+
+ARRIVES = [
+    (
+        "postgres",
+        "uuid",
+        "'6CF1F4B2-AAAA-4000-8000-000000000001'",
+        "clickhouse",
+        "UUID",
+        "toString(odd)",
+        "6cf1f4b2-aaaa-4000-8000-000000000001",
+    ),
+    ("postgres", "char(5)", "'ab'", "clickhouse", "String", "odd", "ab"),
+    ("postgres", "time", "'24:00:00'", "clickhouse", "String", "odd", "24:00:00"),
+    (
+        "postgres",
+        "interval",
+        "'1 year -2 days 3.5 seconds'",
+        "clickhouse",
+        "String",
+        "odd",
+        "1 year -2 days +00:00:03.5",
+    ),
+    ("postgres", "timestamp", "'infinity'", "clickhouse", "String", "odd", "infinity"),
+    ("postgres", "float8", "'NaN'", "clickhouse", "Float64", "toString(odd)", "nan"),
+    ("postgres", "float8", "'-Infinity'", "clickhouse", "Float64", "toString(odd)", "-inf"),
+    ("postgres", "float4", "0.1", "clickhouse", "Float64", "toString(odd)", "0.10000000149011612"),
+    ("postgres", "float4", "0.1", "clickhouse", "Float32", "toString(odd)", "0.1"),
+    (
+        "postgres",
+        "numeric",
+        "-9999999999999999999999999999999999999999.5",
+        "clickhouse",
+        "Decimal(76, 2)",
+        "toString(odd)",
+        "-9999999999999999999999999999999999999999.5",
+    ),
+    (
+        "postgres",
+        "jsonb",
+        '\'{"a": 1.10, "b": "\\u00e9\\t"}\'',
+        "clickhouse",
+        "String",
+        "odd",
+        '{"a": 1.10, "b": "é\\t"}',
+    ),
+    ("postgres", "bytea", "'\\x00ff'", "clickhouse", "FixedString(2)", "hex(odd)", "00FF"),
+    ("postgres", "boolean", "true", "mysql", "tinyint(1)", "odd", 1),
+    (
+        "postgres",
+        "timestamptz",
+        "'2024-03-31 02:30:00+02'",
+        "mysql",
+        "timestamp NULL",
+        "CAST(odd AS CHAR)",
+        "2024-03-31 00:30:00",
+    ),
+    ("mysql", "int zerofill", "42", "clickhouse", "UInt32", "toString(odd)", "42"),
+    ("mysql", "bit(9)", "b'100000001'", "clickhouse", "UInt16", "toString(odd)", "257"),
+    ("mysql", "enum('a', 'b')", "'b'", "clickhouse", "Enum8('a' = 1, 'b' = 2)", "toString(odd)", "b"),
+    ("mysql", "set('a', 'b')", "'a,b'", "clickhouse", "String", "odd", "a,b"),
+    ("mysql", "time(6)", "'-838:59:59.5'", "clickhouse", "String", "odd", "-838:59:59.5"),
+    ("mysql", "year", "2024", "clickhouse", "UInt16", "toString(odd)", "2024"),
+    ("mysql", "float", "0.1", "clickhouse", "Float32", "toString(odd)", "0.1"),
+    ("mysql", "varchar(9) CHARACTER SET latin1", "'é'", "clickhouse", "String", "odd", "é"),
+    ("mysql", "date", "'0000-00-00'", "clickhouse", "String", "odd", "0000-00-00"),
+    ("mysql", "date", "'0000-00-00'", "mysql", "date", "CAST(odd AS CHAR)", "0000-00-00"),
+    (
+        "mysql",
+        "decimal(65, 30)",
+        "-0.000000000000000000000000000001",
+        "postgres",
+        "numeric",
+        "odd::text",
+        "-0.000000000000000000000000000001",
+    ),
+    (
+        "clickhouse",
+        "UInt256",
+        "toUInt256('115792089237316195423570985008687907853')",
+        "postgres",
+        "numeric",
+        "odd::text",
+        "115792089237316195423570985008687907853",
+    ),
+    ("clickhouse", "LowCardinality(Nullable(String))", "'x'", "postgres", "text", "odd", "x"),
+    (
+        "clickhouse",
+        "DateTime('America/New_York')",
+        "1710054000",
+        "postgres",
+        "timestamp",
+        "odd::text",
+        "2024-03-10 07:00:00",
+    ),
+    ("clickhouse", "Enum8('a' = 1)", "'a'", "mysql", "varchar(1)", "odd", "a"),
+    ("clickhouse", "Map(String, UInt64)", "map('k', 1)", "postgres", "jsonb", "odd::text", '{"k": 1}'),
+    ("clickhouse", "FixedString(2)", "unhex('00ff')", "postgres", "bytea", "encode(odd, 'hex')", "00ff"),
+    ("clickhouse", "Array(String)", "['a', 'b']", "mysql", "longtext", "odd", '["a","b"]'),
+    ("sqlite", "TEXT", "'1.50'", "clickhouse", "Decimal(10, 2)", "toString(odd)", "1.5"),
+    ("sqlite", "REAL", "1e20", "postgres", "double precision", "odd::text", "1e+20"),
+]
+"""Source, its type, a value; target, its type, SQL that looks at the value there, and what it sees."""
+
+
+@pytest.mark.parametrize(("source", "kept", "value", "target", "wanted", "look", "expected"), ARRIVES)
+def test_a_value_arrives_as_it_was(
+    new_side: Callable[[str], Side],
+    source: str,
+    kept: str,
+    value: str,
+    target: str,
+    wanted: str,
+    look: str,
+    expected: str | int,
+) -> None:
+    theirs, ours = new_side(source), new_side(target)
+    stored = {"clickhouse": " ENGINE = MergeTree ORDER BY id"}
+    theirs.run(f"CREATE TABLE t (id int PRIMARY KEY, odd {kept}){stored.get(source, '')}")
+    ours.run(f"CREATE TABLE t (id int PRIMARY KEY, odd {wanted}){stored.get(target, '')}")
+    theirs.run(f"INSERT INTO t (id, odd) VALUES (1, {value})")
+    start, end = theirs.open(), ours.open()
+    assert copy_rows(start, end, table="t", columns=["id", "odd"], key=["id"]) == 1
+    start.close()
+    end.close()
+    assert ours.get(f"SELECT {look} FROM t") == [(expected,)]
+
+
 # --- a copy can be repeated -----------------------------------------------------------------------------------
 
 ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
@@ -542,6 +672,7 @@ COPY = """
 import sys
 from pathlib import Path
 from stepwell.databases import open_database
+from stepwell.jobs.batch import Batch, Connections
 from stepwell.jobs.copying import copy_rows
 
 source, target = (open_database(name, url, Path("/")) for name, url in zip("st", sys.argv[1:3]))
@@ -681,3 +812,30 @@ def test_the_password_is_told_to_nobody(
         *map(str, ours.get("SELECT query FROM system.query_log")),
     ]
     assert [text for text in told if password in text] == []
+
+
+class Move(Job):
+    """Copy the items."""
+
+    batches = Keyset("state", "items", key="id", where="moved = 0", size=2)
+
+    def migrate(self, batch: Batch) -> None:
+        batch.copy(to="analytics", table="items_of", columns={"id": "item", "name": "name"})
+        batch.execute("UPDATE items SET moved = 1 WHERE ${batch}")
+
+
+def test_a_batch_of_a_job_copies_its_rows(new_side: Callable[[str], Side]) -> None:
+    sides = {"state": new_side("postgres"), "analytics": new_side("clickhouse")}
+    sides["state"].run("CREATE TABLE items (id int PRIMARY KEY, name text NOT NULL, moved int NOT NULL DEFAULT 0)")
+    sides["state"].run("INSERT INTO items VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+    sides["analytics"].run("CREATE TABLE items_of (item Int32, name String) ENGINE = MergeTree ORDER BY item")
+    connections = Connections(lambda name: open_database(name, sides[name].url, Path("/")))
+    move = Move()
+    definition = Definition("move", Path("move.py"), 1, "", move.batches, move.migrate)
+    for scope in (Range(None, (2,)), Range(None, (2,)), Range((2,), None)):
+        batch = Batch(definition, scope, connections)
+        with batch.transactions("state"):
+            move.migrate(batch)
+    connections.close()
+    assert sides["analytics"].get("SELECT item, name FROM items_of ORDER BY item") == [(1, "a"), (2, "b"), (3, "c")]
+    assert sides["state"].get("SELECT count(*) FROM items WHERE moved = 0") == [(0,)]

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from stepwell.errors import NotExact, Refused, shorten
+from stepwell.errors import NotExact, Refused
+
+LONGEST = 60
+"""Characters of a value that a message shows."""
 
 
 class Kind(Enum):
@@ -74,8 +77,14 @@ def blame(table: str, pairs: Sequence[Pair], ask: Ask) -> NotExact | None:
 
 def unfit(table: str, pair: Pair, value: str | None) -> NotExact:
     """The error for a value that the target's column can't hold."""
-    shown = "NULL" if value is None else repr(shorten(value))
-    return not_exact(table, pair, f"{shown} has no equal in a column of type {pair.target.type}")
+    return not_exact(table, pair, f"{_shown(value)} has no equal in a column of type {pair.target.type}")
+
+
+def _shown(value: str | None) -> str:
+    """A value as it is, spaces and all, but not endless."""
+    if value is None:
+        return "NULL"
+    return repr(value if len(value) <= LONGEST else value[:LONGEST] + "…")
 
 
 def not_exact(table: str, pair: Pair, said: str) -> NotExact:
@@ -89,6 +98,6 @@ def require_text(table: str, pairs: Sequence[Pair], lines: bytes, nul: bool = Tr
             try:
                 value = field.decode()
             except UnicodeDecodeError:
-                raise not_exact(table, pair, f"{field[:60]!r} is not text in UTF-8") from None
+                raise not_exact(table, pair, f"{field[:LONGEST]!r} is not text in UTF-8") from None
             if not nul and r"\0" in value.replace(r"\\", ""):
-                raise not_exact(table, pair, f"{shorten(value)!r} has the character NUL")
+                raise not_exact(table, pair, f"{_shown(value)} has the character NUL")

@@ -47,7 +47,7 @@ def copy_rows(
     with ExitStack() as stack:
         if source.engine == "postgres":
             stack.enter_context(source.transaction())
-        if target.engine != "clickhouse" and target is not source:
+        if target.transactional and target is not source:
             stack.enter_context(target.transaction())
         return copy_into(
             source, target, table=table, columns=columns, into=into, condition=condition, key=key, fresh=fresh

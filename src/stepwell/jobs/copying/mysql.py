@@ -103,9 +103,12 @@ class Landing:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is None or issubclass(kind, Exception):
+        try:
             self._database.query(f"DROP TEMPORARY TABLE IF EXISTS {STAGE}")
             self._database.query("SET SESSION time_zone = ?, SESSION sql_mode = ?", self._mode)
+        except Refused:
+            if kind is None:  # else the connection is gone, and all this with it
+                raise
 
     def land(self, lines: bytes) -> None:
         """Add those rows of whole lines that are not there yet. Raises NotExact."""
