@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
@@ -23,6 +24,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from stepwell.databases.database import Command, Database
 from stepwell.errors import BadRequest, ConnectionLost, JobNotReady, Refused, StepwellError
 from stepwell.jobs.batch import Batch, Connections
+from stepwell.jobs.changes import recorded
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.runner import Site
 from stepwell.jobs.sources import Condition, Keys, condition, dump_key
@@ -171,18 +173,27 @@ class Lazy:
         try:
             with batch.transactions(self._site.ledger):
                 if by_ledger:
-                    ensured.claim(batch.on(self._site.ledger), job.name, text)
+                    with self._recorded(batch):  # what it keeps in the ledger is committed before the claim is made
+                        ensured.claim(batch.on(self._site.ledger), job.name, text)
+                        if not job.source.where or _found(source, job, eligible):
+                            job.migrate(batch)
                 else:
                     # By the key alone: MySQL reads what a condition asks of other tables before it waits for the lock.
                     locking = f"SELECT 1 FROM {job.source.table} WHERE {rows.text} {LOCKED[source.engine]}"
                     batch.database.run(Command(text=locking, parameters=rows.parameters))
-                if not job.source.where or _found(source, job, eligible):
-                    job.migrate(batch)
+                    if _found(source, job, eligible):
+                        with self._recorded(batch):
+                            job.migrate(batch)
         except Refused:
             if by_ledger and ensured.claimed(ledger, job.name, text):
                 return True  # another process was quicker
             raise
         return True
+
+    def _recorded(self, batch: Batch) -> AbstractContextManager[None]:
+        """Changes are recorded as those of a batch with a number that no run gives."""
+        number = -time.time_ns() // 1000
+        return recorded(batch, self._job, number, self._site.ledger, self._connections())
 
     def _require(self) -> None:
         """Raises JobNotReady while something that the job requires is not complete."""

@@ -24,7 +24,7 @@ from stepwell.jobs.encoding import encoding_of, load_value
 from stepwell.jobs.lease import Lease
 from stepwell.jobs.runner import Site
 from stepwell.jobs.sources import among, load_key
-from stepwell.ledger import changes
+from stepwell.ledger import changes, ensured
 from stepwell.ledger.changes import Change
 from stepwell.ledger.jobs import Ledger
 
@@ -70,11 +70,16 @@ def reassess(
 ) -> UndoReport:
     """Take back the rows whose reason begins with 'default', so that the job's next run judges them again.
 
-    Raises LeaseHeld while the job runs, BadRequest for one whose changes are not recorded.
+    Raises LeaseHeld while the job runs, BadRequest for one whose changes are not recorded, or without a `where`.
     """
     _check(definition, site)
     if definition.undo:
         raise BadRequest(f"{definition.reference} has an undo of its own, which takes back all rows or none")
+    if not definition.source.where:
+        raise BadRequest(
+            f"{definition.reference} visits every row once, so its next run could not tell which to judge again",
+            "Give its batches a `where` that finds the rows that still have to be migrated.",
+        )
     return _way_back(definition, site, "pending", DEFAULT, tell, stop or threading.Event())
 
 
@@ -128,6 +133,7 @@ class _Back:
         """Record what batches that died had changed, and let the job's next run begin anew."""
         settle(self.definition, self.source, self.ledger)
         Ledger(self.ledger).start_over(self.definition.name, self.lease.token, state)
+        ensured.forget(self.ledger, self.definition.name)
 
     def by_the_job(self) -> UndoReport:
         """The undo that the job's author wrote."""

@@ -18,3 +18,8 @@ def claim(database: Database, job: str, key: str) -> None:
 def claimed(database: Database, job: str, key: str) -> bool:
     """Whether the key was migrated."""
     return bool(database.query("SELECT 1 FROM stepwell_ensured WHERE job = ? AND row_key = ?", (job, key)))
+
+
+def forget(database: Database, job: str) -> None:
+    """Let a job's keys be migrated again."""
+    database.query("DELETE FROM stepwell_ensured WHERE job = ?", (job,))
