@@ -1,6 +1,7 @@
 """ClickHouse, as a server over HTTP(S) or as chDB, the same engine in this process.
 
 connection.py  the adapter: each verb of `Database`
+opening.py     opening the driver's client, over HTTP or in this process
 refusal.py     the driver's errors in Stepwell's words
 statement.py   what a statement is about
 names.py       names and values as ClickHouse reads them
@@ -11,6 +12,7 @@ probe.py       what a statement would have made
 inserts.py     an INSERT that is exact in spite of kill -9
 folder.py      a chDB folder, which one process at a time may open
 lock.py        a lock where there is no relational database to have one
+pressure.py    how hard the server is at work
 tracking.py    the tables in which a database remembers its own schema
 """
 

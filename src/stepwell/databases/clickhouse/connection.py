@@ -1,4 +1,4 @@
-"""The ClickHouse adapter: connect, run a statement and follow it to its end, look at what is there."""
+"""The ClickHouse adapter: run a statement and follow it to its end, look at what is there."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from stepwell.databases import lines
-from stepwell.databases.clickhouse import catalog, inserts, pressure, tracking
+from stepwell.databases.clickhouse import catalog, inserts, opening, pressure, tracking
 from stepwell.databases.clickhouse import evidence as evidences
 from stepwell.databases.clickhouse.catalog import End
 from stepwell.databases.clickhouse.folder import folder_lock
 from stepwell.databases.clickhouse.lock import table_lock
 from stepwell.databases.clickhouse.names import Name, literal, parse, quote, spell
-from stepwell.databases.clickhouse.refusal import by_code, refused, said
+from stepwell.databases.clickhouse.refusal import by_code, refused
 from stepwell.databases.clickhouse.rewriting import on_cluster, settings, with_mark
 from stepwell.databases.clickhouse.statement import Kind, read
 from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome, Signal
@@ -25,9 +25,6 @@ from stepwell.databases.lexing import Reader
 from stepwell.databases.placeholders import percent_style
 from stepwell.databases.url import Url
 from stepwell.errors import CannotConnect, ConnectionLost, LockLost, Refused
-
-PATIENCE = 300
-"""Seconds without an answer after which the client stops listening and looks for the statement on the server."""
 
 UNREACHABLE = 60.0
 """Seconds a server may be unreachable while a statement on it is followed."""
@@ -69,93 +66,21 @@ class ClickhouseDatabase:
     # --- connecting -------------------------------------------------------------------------------------------
 
     def connect(self) -> None:
-        try:
-            import clickhouse_connect
-        except ImportError:
-            raise self._cannot_connect(
-                "the driver clickhouse-connect is not installed", 'pip install "stepwell[clickhouse]"'
-            ) from None
-        # It logs each broken connection, which is told in our own words; without a handler that lands on stderr.
-        logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
-        if self.embedded:
-            self._connect_embedded(clickhouse_connect)
-        else:
-            self._connect_server(clickhouse_connect)
-
-    def _connect_embedded(self, driver: Any) -> None:
-        assert self.path is not None
-        try:
-            import chdb  # noqa: F401  # only to tell a missing package from a failing engine
-        except ImportError:
-            raise self._cannot_connect("chDB is not installed", 'pip install "stepwell[embedded]"') from None
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path is None:
+            self._client = opening.over_http(self.name, self.url, self.database)
+            return
 
         def waiting(holder: str) -> None:
             logging.getLogger("stepwell").warning("waiting for the chDB folder %s, held by %s", self.path, holder)
 
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         # chDB itself names no cause when another process has the folder.
         self._open.enter_context(folder_lock(self.name, self.path, self.patience, waiting))
         try:
-            self._client = driver.get_client(interface="chdb", path=str(self.path))
-            if self.database != "default":
-                self._client.command(f"CREATE DATABASE IF NOT EXISTS {quote(self.database)} ENGINE = Atomic")
-            self._client.database = self.database
-        except Exception as error:
+            self._client = opening.in_process(self.name, self.url, self.path, self.database)
+        except CannotConnect:
             self.close()
-            raise self._cannot_connect(
-                f"{said(error)}\nchDB allows one process a folder",
-                f"See which process has {self.path} open (lsof +D {self.path}), end it, and try again.",
-            ) from None
-
-    def _connect_server(self, driver: Any) -> None:
-        options = dict(self.url.options)
-        secure = self.url.scheme == "clickhouses"
-        try:
-            self._client = driver.get_client(
-                host=self.url.host,
-                port=self.url.port or (8443 if secure else 8123),
-                username=self.url.user or "default",
-                password=self.url.password,
-                database=self.database,
-                secure=secure,
-                verify=options.get("verify", "true") != "false",
-                ca_cert=options.get("ca_cert"),
-                connect_timeout=10,
-                send_receive_timeout=int(options.get("read_timeout", PATIENCE)),
-                autogenerate_session_id=False,
-                client_name="stepwell",
-            )
-            # Repeating by itself is never right for a client whose statements change things.
-            self._client.http_retries = 0
-            found = self._client.query(f"SELECT count() FROM system.databases WHERE name = {literal(self.database)}")
-        except Exception as error:
-            raise self._explained(error) from None
-        if not found.result_rows[0][0]:
-            raise self._cannot_connect(
-                f"there is no database {self.database!r} on the server",
-                f"CREATE DATABASE {quote(self.database)}",
-            )
-
-    def _explained(self, error: Exception) -> CannotConnect:
-        code = getattr(error, "code", None)
-        if code in (516, 192, 193, 194):
-            return self._cannot_connect(
-                f"the server refused user {self.url.user or 'default'!r} or its password",
-                "Check user and password in the URL's variable.",
-            )
-        if code == 81:
-            return self._cannot_connect(said(error), f"CREATE DATABASE {quote(self.database)}")
-        if code is None:
-            cause = error.__cause__ or error
-            return self._cannot_connect(
-                f"no answer: {type(cause).__name__}",
-                f"Is ClickHouse listening for HTTP on {self.url.host}:{self.url.port or 8123}? "
-                "(8123, or 8443 with TLS; not the native port 9000)",
-            )
-        return self._cannot_connect(said(error), "Correct the URL, or the server's settings.")
-
-    def _cannot_connect(self, said: str, do: str) -> CannotConnect:
-        return CannotConnect(self.name, str(self.url), said, do)
+            raise
 
     def close(self) -> None:
         for client in (self._looker, self._client):
@@ -371,13 +296,7 @@ class ClickhouseDatabase:
 
     def _second_client(self) -> Any:
         """A client for looking on while the first is at work: a chDB client does one thing at a time."""
-        if not self.embedded:
-            return self._client
-        import clickhouse_connect
-
-        client = clickhouse_connect.get_client(interface="chdb", path=str(self.path))
-        client.database = self.database
-        return client
+        return self._client if self.path is None else opening.beside(self.path, self.database)
 
     def holders(self) -> list[str]:
         return []
