@@ -1,7 +1,8 @@
 """Data migrations in batches, in the background, beside live traffic.
 
 What a job's author writes is in `definition.py`. `sources.py` cuts batches, `work.py` does one, `runner.py`
-coordinates a job from its first batch to its proven end.
+coordinates a job from its first batch to its proven end. `pressure.py` holds it back while a database is hard at work;
+`changes.py` records what it changes, and `undo.py` takes that back.
 """
 
 from stepwell.jobs.definition import Drain, Flag, Groups, Job, Keyset, Window

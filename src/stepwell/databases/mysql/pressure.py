@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from stepwell.databases.database import Signal
 from stepwell.databases.mysql.connection import Connection
+from stepwell.databases.mysql.replicas import Replicas
 from stepwell.errors import ConnectionLost, Refused
 
 THREADS = "SHOW GLOBAL STATUS LIKE 'Threads_running'"
@@ -24,17 +25,14 @@ SELECT
    WHERE trx_mysql_thread_id NOT IN (0, ?))
 """
 
-MARIADB_REPLICATION, MYSQL_REPLICATION = "SHOW ALL SLAVES STATUS", "SHOW REPLICA STATUS"
-LAGS = ("Seconds_Behind_Master", "Seconds_Behind_Source")
 
-
-def read(connection: Connection, own: int) -> list[Signal]:
+def read(connection: Connection, replicas: Replicas, own: int) -> list[Signal]:
     """Signals of all sessions but this one and connection `own`."""
     found: list[Signal] = []
     questions: tuple[Callable[[], list[Signal]], ...] = (
         lambda: _threads(connection),
         lambda: _transactions(connection, own),
-        lambda: _lag(connection),
+        lambda: _lag(connection, replicas),
     )
     for question in questions:
         try:
@@ -59,8 +57,6 @@ def _transactions(connection: Connection, own: int) -> list[Signal]:
     ]
 
 
-def _lag(connection: Connection) -> list[Signal]:
-    """The lag of the server itself, where it is a replica. One whose replication stands still does not tell it."""
-    channels = connection.records(MARIADB_REPLICATION if connection.mariadb else MYSQL_REPLICATION)
-    lags = [channel[name] for channel in channels for name in LAGS if channel.get(name) is not None]
-    return [Signal("replica lag", float(max(lags)), "s")] if lags else []
+def _lag(connection: Connection, replicas: Replicas) -> list[Signal]:
+    lags = replicas.lag(connection)
+    return [Signal("replica lag", max(lags), "s")] if lags else []

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from stepwell.databases.database import Activity, Signal
 from stepwell.databases.mysql import pressure
 from stepwell.databases.mysql.connection import Connection, comment, connect
+from stepwell.databases.mysql.replicas import Replicas
 from stepwell.databases.url import Url
 from stepwell.errors import Refused, StepwellError
 
@@ -88,6 +89,7 @@ class Watch:
     def __init__(self, name: str, url: Url) -> None:
         self._name, self._url = name, url
         self._connection: Connection | None = None
+        self._replicas = Replicas(name, url, SETTINGS, READ_SECONDS)
         self._turn = threading.Lock()
 
     def activity(self, tag: str, own: int) -> Activity | None:
@@ -100,11 +102,12 @@ class Watch:
 
     def pressure(self, own: int) -> list[Signal]:
         """How hard the server is at work, besides connection `own`."""
-        return self._ask(lambda connection: pressure.read(connection, own), [])
+        return self._ask(lambda connection: pressure.read(connection, self._replicas, own), [])
 
     def close(self) -> None:
         with self._turn:
             self._forget()
+            self._replicas.close()
 
     def _ask(self, question: Callable[[Connection], T], otherwise: T) -> T:
         with self._turn:
