@@ -269,6 +269,16 @@ def test_a_key_that_can_not_tell_rows_apart_is_refused_before_anything_is_sent(
         server.evidence(Command(text=text, key=key))
 
 
+def test_a_key_is_read_under_the_settings_of_the_script(server: ClickhouseDatabase) -> None:
+    send(server, TARGET, ROWS)
+    joined = "SELECT b.number, 'x' FROM numbers(3) AS a LEFT JOIN numbers(2) AS b ON a.number = b.number"
+    command = Command(text=f"INSERT INTO t (id, s) {joined}", key=("id",))
+    server.evidence(command)
+    server.run(Command(text="SET join_use_nulls = 1"))
+    with pytest.raises(Refused, match="may be NULL"):
+        server.evidence(command)
+
+
 def test_rows_that_are_not_unique_by_their_key_are_not_settled(server: ClickhouseDatabase) -> None:
     send(server, TARGET, ROWS)
     command = Command(text="INSERT INTO t (id, s) SELECT number % 5, 'x' FROM numbers(10)", key=("id",))

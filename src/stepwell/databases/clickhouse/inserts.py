@@ -194,7 +194,7 @@ def _key(database: ClickhouseDatabase, command: Command, statement: Statement, t
 
 def _described(database: ClickhouseDatabase, select: str) -> list[tuple[str, str]]:
     """The names and types of a query's columns."""
-    return [(str(row[0]), str(row[1])) for row in database.query(f"DESCRIBE (\n{select}\n)")]
+    return [(str(row[0]), str(row[1])) for row in database.select(f"DESCRIBE (\n{select}\n)")]
 
 
 def _comparable(column: str, its: str, stored: str) -> list[str]:
@@ -208,7 +208,7 @@ def _comparable(column: str, its: str, stored: str) -> list[str]:
 
 def _settle_key(database: ClickhouseDatabase, command: Command, statement: Statement, table: Name) -> Finding:
     ours, _ = _key(database, command, statement, table)
-    rows, keys = database.query(f"SELECT count(), uniqExact({ours}) FROM (\n{statement.source}\n)")[0]
+    rows, keys = database.select(f"SELECT count(), uniqExact({ours}) FROM (\n{statement.source}\n)")[0]
     if rows != keys:
         return Finding(
             Outcome.UNKNOWN,
