@@ -620,6 +620,8 @@ def lease_ends(url: str) -> None:
         database.query("UPDATE stepwell_job SET holder = '', lease_until = 0")
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
 def test_kill_9_anywhere_in_an_undo_loses_and_doubles_nothing(place: tuple[Urls, str]) -> None:
     databases, ledger = place
     site = site_of(databases, ledger)
@@ -644,6 +646,8 @@ def test_kill_9_anywhere_in_an_undo_loses_and_doubles_nothing(place: tuple[Urls,
     assert point > 10
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
 def test_kill_9_anywhere_in_a_job_leaves_a_record_of_all_that_it_changed(place: tuple[Urls, str]) -> None:
     databases, ledger = place
     site = site_of(databases, ledger)

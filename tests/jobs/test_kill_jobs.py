@@ -103,7 +103,7 @@ class Copy(Job):
 
 
 @pytest.mark.parametrize("engine", ["postgres", "mysql"])
-@pytest.mark.parametrize("rounds", [5, pytest.param(30, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize("rounds", [pytest.param(30, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
 def test_a_copy_to_clickhouse_that_is_killed_leaves_each_row_there_once(
     request: pytest.FixtureRequest, tmp_path: Path, engine: str, rounds: int
 ) -> None:
