@@ -156,6 +156,7 @@ class Project:
         with self.targets() as targets:
             options = self._options(None, targets)
             needs = plan.find_needs(targets, options.others)
+            graph.order(needs)  # jobs that require each other would wait for ever
             done = {f"{target.database.name}/{version}" for target in targets for version in target.history.applied}
             done |= {step.reference for step in options.others if step.complete}
             notes = {step.reference: f" ({step.note})" for step in options.others if step.note}
