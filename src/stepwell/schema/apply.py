@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,8 @@ from stepwell.schema.journal import Journal
 from stepwell.schema.settle import settle
 from stepwell.schema.watch import Watcher
 from stepwell.scripts.script import Script, Statement
+
+_IF_NOT_EXISTS = re.compile(r"\bIF\s+NOT\s+EXISTS\b", re.IGNORECASE)
 
 LOCK_TIMEOUT = 5.0
 """Seconds a statement waits for a lock before it gives way, unless its script says otherwise."""
@@ -161,6 +164,11 @@ def apply(runner: Runner, script: Script, direction: str = "up") -> None:
     runner.tell(events.Finished(script.reference, direction, len(statements), time.monotonic() - work.started))
 
 
+def makes(database: Database, command: Command) -> str | None:
+    """The table that a statement makes for certain; IF NOT EXISTS may have found one that others write to."""
+    return None if _IF_NOT_EXISTS.search(command.text) else database.creates(command)
+
+
 def survey(database: Database, script: Script, statements: Iterable[Statement]) -> list[Conduct]:
     """How each statement will behave, given the tables that those before it create."""
     own: set[str] = set()
@@ -168,7 +176,7 @@ def survey(database: Database, script: Script, statements: Iterable[Statement]) 
     for statement in statements:
         command = command_for(script, statement, own)
         conducts.append(database.conduct(command))
-        if table := database.creates(command):
+        if table := makes(database, command):
             own.add(table)
     return conducts
 
@@ -244,7 +252,7 @@ def apply_statement(work: Work, statement: Statement) -> None:
             _apply_with_its_record(work, statement, command)
         else:
             _apply_journalled(work, statement, command)
-    if table := database.creates(command):
+    if table := makes(database, command):
         work.own.add(table)
 
 
