@@ -281,6 +281,22 @@ def test_a_missing_privilege_is_recorded_as_such(request: pytest.FixtureRequest,
     assert dumping.query(url, "SELECT id FROM secret") == ["1"]
 
 
+def test_rows_that_come_into_a_table_that_if_not_exists_found_are_kept(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    slow = """CREATE TABLE IF NOT EXISTS event (id UInt64) ENGINE = MergeTree ORDER BY id;
+INSERT INTO event SELECT id + 1000 + sleepEachRow(0.03) FROM event SETTINGS max_block_size = 10;
+"""
+    project = clickhouse(request, tmp_path, slow)
+    url = project.urls["analytics"]
+    running = "SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO%sleepEachRow%'"
+    up = project.start("up")
+    until(lambda: dumping.query(url, running) != ["0"], up)
+    dumping.query(url, "INSERT INTO event VALUES (500)")
+    done(ended(up, 60))
+    assert dumping.query(url, "SELECT count(), countIf(id = 500) FROM event") == ["201\t1"]
+
+
 # --- what nothing can tell --------------------------------------------------------------------------------
 
 OPAQUE = """INSERT INTO event SELECT number + 1000 + sleepEachRow(0.04) FROM numbers(50)
