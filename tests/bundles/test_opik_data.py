@@ -148,7 +148,11 @@ def test_generating_again_after_it_died_halfway_gives_the_same(
 def test_the_upgrade_is_proved(state: str, clickhouse_url: str, request: pytest.FixtureRequest) -> None:
     made = project(str(request.getfixturevalue(f"{state}_url")), clickhouse_url)
     summary = fill(made)
-    assert made.up().applied == ["state/0003_version_1_of_every_dataset", "analytics/0003_copy_dataset_items"]
+    assert made.up().applied == [
+        "state/0003_version_1_of_every_dataset",
+        "state/0004_project_columns",
+        "analytics/0003_copy_dataset_items",
+    ]
     with databases(made) as opened:
         facts = {fact.label: fact for fact in proof(*opened)}
     assert [fact for fact in facts.values() if not fact.ok] == []

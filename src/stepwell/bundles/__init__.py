@@ -23,7 +23,7 @@ def copy(name: str, folder: Path) -> list[Path]:
             f"no bundled project {name!r}{did_you_mean(name, names())}", f"There are {', '.join(names())}."
         )
     bundle = HERE / name
-    files = [bundle / FILE, bundle / "README.md", *sorted(bundle.glob("migrations/*/*"))]
+    files = [bundle / FILE, bundle / "README.md", *_parts(bundle)]
     copies = [folder / source.relative_to(bundle) for source in files]
     for target in copies:
         if target.exists():
@@ -32,3 +32,9 @@ def copy(name: str, folder: Path) -> list[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     return copies
+
+
+def _parts(bundle: Path) -> list[Path]:
+    """The scripts, jobs and checks of a bundle."""
+    patterns = ("migrations/*/*.*", "jobs/*.*", "checks/*.sql")
+    return sorted(path for pattern in patterns for path in bundle.glob(pattern) if path.suffix in (".sql", ".py"))
