@@ -105,7 +105,7 @@ class Project:
         from stepwell.scripts import native
 
         engines = {name: urls.parse(entry.url).engine for name, entry in self.config.databases.items()}
-        return jobs.load(folder, engines, native.statements_of)
+        return jobs.load(folder, engines, native.statements_of, self.variables)
 
     def site(self) -> Site:
         """Where the project's jobs run."""

@@ -5,6 +5,6 @@ coordinates a job from its first batch to its proven end. `pressure.py` holds it
 `changes.py` records what it changes, and `undo.py` takes that back.
 """
 
-from stepwell.jobs.definition import Drain, Flag, Groups, Job, Keyset, Window
+from stepwell.jobs.definition import Drain, Flag, Groups, Job, Keyset, Says, Window
 
-__all__ = ["Drain", "Flag", "Groups", "Job", "Keyset", "Window"]
+__all__ = ["Drain", "Flag", "Groups", "Job", "Keyset", "Says", "Window"]

@@ -85,6 +85,19 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
+class Says:
+    """Lines for the log at the turns of a job's run, for operators who look for them; '' says nothing.
+
+    `{rows}` is what this run has migrated. A text of several lines is logged line by line.
+    """
+
+    starting: str = ""
+    batch: str = ""
+    complete: str = ""
+    off: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """Hours in which a job may start batches, `22:00` to `05:00`, in a time zone such as Europe/Berlin."""
 
@@ -105,6 +118,10 @@ class Job:
 
     The class's docstring is what `stepwell job list` says of it. Seconds throughout. A job that has a way back of its
     own, for data that is derived anyway, also has a method `undo(self, connections)`, safe to repeat.
+
+    `largest` is how many rows a batch has at most. The lease of a worker that died ends after `lock_timeout` seconds,
+    and after 30 at the latest. `variables` name environment variables that set some of these numbers, that of `batches`
+    as `size`: `{"size": "TOTALS_BATCH_SIZE"}`.
     """
 
     batches: ClassVar[Source]
@@ -118,6 +135,10 @@ class Job:
     workers: ClassVar[int] = 1
     records: ClassVar[list[str]] = []
     row_key: ClassVar[list[str]] = []
+    largest: ClassVar[int | None] = None
+    lock_timeout: ClassVar[float | None] = None
+    variables: ClassVar[Mapping[str, str]] = {}
+    says: ClassVar[Says] = Says()
 
     def migrate(self, batch: Batch) -> None:
         """Migrate the rows of one batch."""
@@ -132,7 +153,7 @@ class Definition:
     is complete; `tries` how often a batch is sent that meets passing trouble; `most_failures` how many rows
     may fail for themselves before the job stops. `records` are the columns whose changes are kept, by the row's
     `row_key` (that of the batches if empty). `undo` is a way back instead of what is recorded: statements for the
-    source's database, or a function.
+    source's database, or a function. `largest` is the most rows of a batch.
     """
 
     name: str
@@ -152,6 +173,9 @@ class Definition:
     records: tuple[str, ...] = ()
     row_key: tuple[str, ...] = ()
     undo: Callable[[Connections], None] | tuple[str, ...] = ()
+    largest: int | None = None
+    lock_timeout: float | None = None
+    says: Says = Says()
     quiet_passes: int = 2
     tries: int = 5
     most_failures: int = 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import time
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from stepwell.errors import BadJob, did_you_mean
 from stepwell.jobs.batch import MARK, Batch
 from stepwell.jobs.definition import Definition, Drain, Flag, Groups, Job, Keyset, Source, Window
+from stepwell.jobs.variables import with_variables
 
 SQL_KEYS = (
     "batches", "where", "size", "target", "requires", "flag", "cycle", "startup-delay", "timeout", "window",
@@ -31,7 +32,9 @@ Splitter = Callable[[str, Path, str], Sequence[str]]
 """Cuts the text of an SQL job for an engine into statements."""
 
 
-def load(folder: Path, engines: dict[str, str], split: Splitter) -> list[Definition]:
+def load(
+    folder: Path, engines: dict[str, str], split: Splitter, environment: Mapping[str, str] | None = None
+) -> list[Definition]:
     """All jobs of a folder, by name; none where there is no folder. `engines` are the databases' engines.
 
     Raises BadJob.
@@ -42,7 +45,7 @@ def load(folder: Path, engines: dict[str, str], split: Splitter) -> list[Definit
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "_")) or path.suffix not in (".py", ".sql"):
             continue
-        definitions = [_sql(path, engines, split)] if path.suffix == ".sql" else _python(path)
+        definitions = [_sql(path, engines, split)] if path.suffix == ".sql" else _python(path, environment or {})
         for definition in definitions:
             if other := found.get(definition.name):
                 raise BadJob(path, definition.line, f"{definition.name} is also in {other.path.name}", "Rename one.")
@@ -72,7 +75,7 @@ def _check(definition: Definition, engines: dict[str, str]) -> None:
 # --- Python ---------------------------------------------------------------------------------------------------
 
 
-def _python(path: Path) -> list[Definition]:
+def _python(path: Path, environment: Mapping[str, str]) -> list[Definition]:
     text = path.read_text(encoding="utf-8")
     try:
         tree = ast.parse(text, str(path))
@@ -92,7 +95,7 @@ def _python(path: Path) -> list[Definition]:
     ]
     if not jobs:
         raise BadJob(path, 0, "there is no class that derives from Job in it", "Write `class Name(Job):`.")
-    return [_from_class(job, path, lines[job.__name__]) for job in jobs]
+    return [with_variables(_from_class(job, path, lines[job.__name__]), job.variables, environment) for job in jobs]
 
 
 def _from_class(job: type[Job], path: Path, line: int) -> Definition:
@@ -127,6 +130,9 @@ def _from_class(job: type[Job], path: Path, line: int) -> Definition:
         records=tuple(job.records),
         row_key=tuple(job.row_key),
         undo=getattr(instance, "undo", ()),
+        largest=job.largest,
+        lock_timeout=job.lock_timeout,
+        says=job.says,
     )
 
 

@@ -17,6 +17,9 @@ LEASE = 30.0
 BEAT = 1.0
 """Seconds between two renewals; also how soon pause, cancel and new limits are heard."""
 
+SHORTEST = 5.0
+"""Seconds that a lease lasts at least: a few beats may be late on a busy machine."""
+
 
 class Lease:
     """A job's lease, renewed by a thread of its own on a connection of its own while entered as a context.
@@ -24,8 +27,10 @@ class Lease:
     `lost` is set when another worker has taken the job over, or when the ledger was out of reach for a lease's time.
     """
 
-    def __init__(self, open_ledger: Callable[[], Database], job: str) -> None:
+    def __init__(self, open_ledger: Callable[[], Database], job: str, timeout: float | None = None) -> None:
+        """`timeout` seconds, where given, are how long it lasts if that is less than usual."""
         self._open, self._job = open_ledger, job
+        self._seconds = LEASE if timeout is None else max(SHORTEST, min(LEASE, timeout))
         self.lost = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"lease {job}", daemon=True)
@@ -35,7 +40,7 @@ class Lease:
         self._database = self._open()
         self._database.connect()
         try:
-            self.state = Ledger(self._database).acquire(self._job, LEASE)
+            self.state = Ledger(self._database).acquire(self._job, self._seconds)
         except BaseException:
             self._database.close()
             raise
@@ -59,13 +64,13 @@ class Lease:
         heard = time.monotonic()
         while not self._ended.wait(BEAT):
             try:
-                self.state = Ledger(self._database).renew(self._job, self.token, LEASE)
+                self.state = Ledger(self._database).renew(self._job, self.token, self._seconds)
                 heard = time.monotonic()
             except Fenced:
                 self.lost.set()
                 return
             except StepwellError:
-                if time.monotonic() - heard >= LEASE:
+                if time.monotonic() - heard >= self._seconds:
                     self.lost.set()
                     return
                 self._reconnect()

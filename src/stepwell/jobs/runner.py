@@ -7,6 +7,7 @@ it is acted on, and a batch's own effect and its record commit together.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -27,6 +28,8 @@ from stepwell.jobs.pressure import Governor, Thresholds
 from stepwell.jobs.size import BatchSize
 from stepwell.jobs.work import Report, Task, Verdict, do, passes
 from stepwell.ledger.jobs import Ledger
+
+LOGGER = logging.getLogger("stepwell")
 
 RETRY = 0.2
 """Seconds before a batch that met passing trouble is tried again; doubled each time."""
@@ -97,14 +100,22 @@ def run(
     Batches go through `executor`, by default threads of this process that share the run's connections.
     """
     if definition.flag and not definition.flag.on(site.environment):
+        say(definition.says.off)
         return Outcome(definition.name, "off", 0)
-    with Lease(lambda: site.open(site.ledger), definition.name) as lease:
+    with Lease(lambda: site.open(site.ledger), definition.name, definition.lock_timeout) as lease:
+        say(definition.says.starting)
         run = _Run(definition, site, lease, tell, stop or threading.Event())
         try:
             with ThreadPoolExecutor(MOST_WORKERS, f"job {definition.name}") as threads:
                 return run.through_outages(executor or threads, (executor and site.elsewhere) or run.work)
         finally:
             run.close()
+
+
+def say(text: str, rows: int = 0) -> None:
+    """Log what a job's author wrote for operators."""
+    for line in text.splitlines():
+        LOGGER.info("%s", line.replace("{rows}", str(rows)))
 
 
 @dataclass(slots=True)
@@ -124,6 +135,7 @@ class _Run:
     opened: list[Connections] = field(default_factory=list)
     done: int = 0
     left: int = -1
+    migrated: int = 0
     governor: Governor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -253,6 +265,7 @@ class _Run:
         if state == "complete":
             ledger.set_state(name, self.lease.token, "complete")
             ledger.update(name, self.lease.token, finished=ledger.clock())
+            say(self.definition.says.complete, self.migrated)
         else:
             ledger.set_state(name, self.lease.token, "pending", "" if state in ("paused", "cancelled") else state)
         found = ledger.read(name)
@@ -316,7 +329,7 @@ class _Run:
         """The next batch, recorded as begun, and the place behind it. None when there is nothing behind `place`."""
         definition, limits = self.definition, self.limits
         size.target = limits.target or definition.target
-        rows = min(size.rows, limits.size or size.rows)
+        rows = min(size.rows, limits.size or size.rows, definition.largest or size.rows)
         behind = sources.load_key(place) if place else None
         if isinstance(definition.source, Drain):
             behind = behind if self.pending else None
@@ -324,6 +337,7 @@ class _Run:
         if found is None:
             return None
         scope, last = found
+        say(definition.says.batch)
         place, text = sources.dump_key(last), sources.dump(scope)
         number = self.begin([text], place)
         return Task(definition.name, number, self.lease.token, text), place
@@ -351,6 +365,7 @@ class _Run:
         if report.verdict is Verdict.DONE:
             size.learn(report.rows, report.seconds)
             self.done += report.rows
+            self.migrated += report.rows
             self.left = max(0, self.left - report.rows)
         elif report.verdict is Verdict.PASSING:
             self.try_again(report, size)

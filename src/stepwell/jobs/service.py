@@ -139,6 +139,7 @@ def work(
     for definition in definitions:
         if definition.flag and not definition.flag.on(site.environment):
             LOGGER.info("job=%s is disabled by %s and skipped", definition.name, definition.flag.name)
+            runner.say(definition.says.off)
             del due[definition.name]
     by_name = {definition.name: definition for definition in definitions}
     try:
