@@ -316,14 +316,11 @@ def _apply_journalled(work: Work, statement: Statement, command: Command) -> Non
 
 
 def _done(work: Work, statement: Statement, command: Command) -> None:
-    """Record a statement as done, and with the last one its script, in one commit where the engine has commits."""
-    if not work.runner.database.transactional:
+    """Record a statement as done. Where the engine has commits, the end of the script says it of the last one."""
+    if work.runner.database.transactional and statement.index == work.count:
+        close(work, work.count)
+    else:
         work.write("done", statement, command.tag)
-        return
-    with work.runner.database.transaction():
-        work.write("done", statement, command.tag)
-        if statement.index == work.count:
-            work.close(work.count)
 
 
 def _clear_away(

@@ -97,6 +97,7 @@ class Session:
         self.pid = connection.info.backend_pid
         # As last set here; the server's own defaults, which may be anything, are not known.
         self._limits: tuple[float, float] | None = None
+        self._opening = ""
 
     def close(self) -> None:
         self._connection.close()
@@ -106,9 +107,14 @@ class Session:
         started = time.monotonic()
         try:
             if parameters:
+                self._begin()
                 cursor = self._connection.execute((prefix.replace("%", "%%") + for_psycopg(text)).encode(), parameters)
             else:
+                opening, self._opening = self._opening, ""
+                prefix = opening + prefix
                 cursor = self._connection.execute((prefix + text).encode())
+                if opening:
+                    cursor.nextset()
             return cursor.fetchall() if cursor.description else []
         except Unterminated as error:
             raise Refused(str(error), position=error.offset) from None
@@ -147,6 +153,7 @@ class Session:
         target = sql.SQL(table)
         started = time.monotonic()
         try:
+            self._begin()
             with (
                 self._connection.cursor() as cursor,
                 cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(target, names)) as copy,
@@ -161,6 +168,7 @@ class Session:
         statement = f"COPY ({self.bound(text, parameters)}) TO STDOUT"
         started = time.monotonic()
         try:
+            self._begin()
             with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
                 yield from lines.chunks(map(bytes, copy))
         except psycopg.Error as error:
@@ -173,6 +181,7 @@ class Session:
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
         started = time.monotonic()
         try:
+            self._begin()
             with (
                 self._connection.cursor() as cursor,
                 cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(sql.SQL(table), names)) as copy,
@@ -189,12 +198,13 @@ class Session:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit at the end of the block, roll back when it raises."""
+        """Commit at the end of the block, roll back when it raises. BEGIN travels with the first statement."""
         limits = self._limits
-        self.query("BEGIN")
+        self._opening = "BEGIN;"
         try:
             yield
-            self._commit()
+            if not self._opening:
+                self._commit()
         except BaseException:
             # A rollback takes back the settings that were changed in the block, too.
             self._limits = limits
@@ -202,6 +212,14 @@ class Session:
                 with contextlib.suppress(Refused):
                     self.query("ROLLBACK")
             raise
+        finally:
+            self._opening = ""
+
+    def _begin(self) -> None:
+        """Open the transaction now, where what comes can't be sent in one text with BEGIN."""
+        if self._opening:
+            self._connection.execute(self._opening.encode())
+            self._opening = ""
 
     def _commit(self) -> None:
         status = self._connection.info.transaction_status
