@@ -102,10 +102,9 @@ class Project:
         if not folder.is_dir():
             return []
         from stepwell.jobs import folder as jobs
-        from stepwell.scripts import native
 
         engines = {name: urls.parse(entry.url).engine for name, entry in self.config.databases.items()}
-        return jobs.load(folder, engines, native.statements_of, self.variables)
+        return jobs.load(folder, engines, self.variables)
 
     def site(self) -> Site:
         """Where the project's jobs run."""

@@ -16,12 +16,36 @@ FALSE = ("", "0", "false", "no", "off")
 
 
 @dataclass(frozen=True, slots=True)
+class Exclude:
+    """Rows to leave alone: those whose `column` holds a value that an environment variable lists.
+
+    The values are separated by commas, and blanks around them do not count. They reach the database as data, never as
+    SQL. Where the variable is unset or empty, no row is left out.
+    """
+
+    column: str
+    variable: str
+
+    def read(self, environment: Mapping[str, str]) -> Excluded:
+        parts = (part.strip() for part in environment.get(self.variable, "").split(","))
+        return Excluded(self.column, tuple(dict.fromkeys(part for part in parts if part)))
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """What an Exclude comes to in an environment."""
+
+    column: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Keyset:
     """Rows in ranges of a key, in its order. For rows that a `where` finds, or for all of a table.
 
     `key` is a column, or several separated by commas, that together are unique and indexed. `where` is the condition
     that a row still has to be migrated; without one every row is visited once. `size` is the number of rows of the
-    first batches; later ones follow the job's `target`.
+    first batches; later ones follow the job's `target`. `excluded` comes from the job's `exclude`.
     """
 
     database: str
@@ -29,6 +53,7 @@ class Keyset:
     key: str
     where: str = ""
     size: int = 1000
+    excluded: Excluded | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -48,6 +73,7 @@ class Drain:
     key: str
     where: str
     size: int = 1000
+    excluded: Excluded | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -63,6 +89,7 @@ class Groups:
     column: str
     where: str = ""
     rows: int = 10_000
+    excluded: Excluded | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -127,6 +154,7 @@ class Job:
     batches: ClassVar[Source]
     requires: ClassVar[list[str]] = []
     enabled: ClassVar[Flag | None] = None
+    exclude: ClassVar[Exclude | None] = None
     target: ClassVar[float] = 0.2
     cycle: ClassVar[float] = 30.0
     startup_delay: ClassVar[float] = 0.0
@@ -135,6 +163,7 @@ class Job:
     workers: ClassVar[int] = 1
     records: ClassVar[list[str]] = []
     row_key: ClassVar[list[str]] = []
+    unindexed: ClassVar[str] = ""
     largest: ClassVar[int | None] = None
     lock_timeout: ClassVar[float | None] = None
     variables: ClassVar[Mapping[str, str]] = {}
@@ -153,7 +182,8 @@ class Definition:
     is complete; `tries` how often a batch is sent that meets passing trouble; `most_failures` how many rows
     may fail for themselves before the job stops. `records` are the columns whose changes are kept, by the row's
     `row_key` (that of the batches if empty). `undo` is a way back instead of what is recorded: statements for the
-    source's database, or a function. `largest` is the most rows of a batch.
+    source's database, or a function. `unindexed` is 'accept' where the batches may go by columns without an index.
+    `largest` is the most rows of a batch.
     """
 
     name: str
@@ -172,6 +202,7 @@ class Definition:
     workers: int = 1
     records: tuple[str, ...] = ()
     row_key: tuple[str, ...] = ()
+    unindexed: str = ""
     undo: Callable[[Connections], None] | tuple[str, ...] = ()
     largest: int | None = None
     lock_timeout: float | None = None

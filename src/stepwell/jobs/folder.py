@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from stepwell.errors import BadJob, did_you_mean
-from stepwell.jobs.batch import MARK, Batch
-from stepwell.jobs.definition import Definition, Drain, Flag, Groups, Job, Keyset, Source, Window
+from stepwell.errors import BadJob, BadScript, did_you_mean
+from stepwell.jobs import python_file, sql_file
+from stepwell.jobs.definition import Definition, Drain, Exclude, Flag, Groups, Keyset, Says, Source, Window
+from stepwell.jobs.draft import Draft
 from stepwell.jobs.variables import with_variables
+from stepwell.scripts.source import read
 
-SQL_KEYS = (
-    "batches", "where", "size", "target", "requires", "flag", "cycle", "startup-delay", "timeout", "window",
-    "workers", "records",
-)  # fmt: skip
+LONGEST_NAME = 150
+"""Characters of a job's name that the ledger keeps."""
 
-_LINE = re.compile(r"--\s*([a-z][a-z-]*)\s*:\s*(.*?)\s*$")
-_SOURCE = re.compile(r"(keyset|drain|groups)\s+(\S+?)\.(\S+)\s+by\s+(.+)")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "h": 3600.0}
-_WINDOW = re.compile(r"(\d\d?):(\d\d)\s*-\s*(\d\d?):(\d\d)(?:\s+(\S+))?")
-_FLAG = re.compile(r"([A-Za-z_]\w*)(?:\s*=\s*(true|false))?")
-
-Splitter = Callable[[str, Path, str], Sequence[str]]
-"""Cuts the text of an SQL job for an engine into statements."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
-def load(
-    folder: Path, engines: dict[str, str], split: Splitter, environment: Mapping[str, str] | None = None
-) -> list[Definition]:
-    """All jobs of a folder, by name; none where there is no folder. `engines` are the databases' engines.
+def load(folder: Path, engines: Mapping[str, str], environment: Mapping[str, str]) -> list[Definition]:
+    """All jobs of a folder, by name; none where there is no folder. `engines` are those of the project's databases.
 
     Raises BadJob.
     """
@@ -45,187 +33,142 @@ def load(
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "_")) or path.suffix not in (".py", ".sql"):
             continue
-        definitions = [_sql(path, engines, split)] if path.suffix == ".sql" else _python(path, environment or {})
-        for definition in definitions:
-            if other := found.get(definition.name):
-                raise BadJob(path, definition.line, f"{definition.name} is also in {other.path.name}", "Rename one.")
-            _check(definition, engines)
-            found[definition.name] = definition
-    return [found[name] for name in sorted(found)]
+        for draft in _drafts(path, engines):
+            # Databases compare the names that the ledger keeps, and some do not tell capitals from small letters.
+            if other := found.get(draft.name.lower()):
+                raise draft.wrong("", f"{other.name} is also in {other.path.name}:{other.line}", "Rename one.")
+            found[draft.name.lower()] = _definition(draft, engines, environment)
+    return sorted(found.values(), key=lambda definition: definition.name)
 
 
-def _check(definition: Definition, engines: dict[str, str]) -> None:
-    def wrong(what: str, do: str) -> BadJob:
-        return BadJob(definition.path, definition.line, f"job {definition.name}: {what}", do)
+def _drafts(path: Path, engines: Mapping[str, str]) -> list[Draft]:
+    try:
+        text, _ = read(path)
+        return python_file.drafts(text, path) if path.suffix == ".py" else [sql_file.draft(text, path, engines)]
+    except BadScript as error:  # what its text has in common with a script: encoding, quotes, statements
+        raise BadJob(path, error.line, error.what, error.do) from None
 
-    source = definition.source
+
+def _definition(draft: Draft, engines: Mapping[str, str], environment: Mapping[str, str]) -> Definition:
+    if not _NAME.fullmatch(draft.name) or len(draft.name) > LONGEST_NAME:
+        do = f"Name it with letters, digits and dashes, {LONGEST_NAME} at most."
+        raise draft.wrong("", f"{draft.name!r} can't be a job's name", do)
+    for name, value in draft.said.items():
+        fits, do = _WORDS[name]
+        if not fits(value):
+            raise draft.cannot_be(name, value, do)
+    _check_source(draft, engines)
+    said = dict(draft.said)
+    variables = said.pop("variables", {})
+    source: Source = said.pop("batches")
+    if exclude := said.pop("exclude", None):
+        source = replace(source, excluded=exclude.read(environment))
+    if said.get("records") and isinstance(source, Groups) and not said.get("row_key"):
+        do = 'Name the table\'s key: row_key = ["id"], or `-- row-key: id`.'
+        raise draft.wrong("records", "a group has many rows, and nothing tells them apart", do)
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
+    definition = Definition(
+        name=draft.name,
+        path=draft.path,
+        line=draft.line,
+        about=draft.about,
+        source=source,
+        migrate=draft.migrate,
+        undo=draft.undo,
+        flag=fields.pop("enabled", None),
+        **fields,
+    )
+    return with_variables(definition, variables, environment)
+
+
+def _check_source(draft: Draft, engines: Mapping[str, str]) -> None:
+    source = draft.said.get("batches")
+    if not isinstance(source, (Keyset, Drain, Groups)):
+        raise draft.wrong("batches", "`batches` is missing", 'Write batches = Keyset("database", "table", key="id").')
+    texts = {"database": source.database, "table": source.table, "where": source.where}
+    texts |= {"column": source.column} if isinstance(source, Groups) else {"key": source.key}
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise draft.wrong("batches", f"its batches' {name} can't be {text!r}", "Write it as one text, in quotes.")
     if source.database not in engines:
         hint = did_you_mean(source.database, engines)
-        raise wrong(f"no database {source.database!r} in this project{hint}", f"There are {', '.join(engines)}.")
-    if not all(source.keys) or not source.table:
-        raise wrong("its batches name no key", "Say by which column: unique, not NULL, indexed.")
-    if isinstance(source, Drain) and not source.where:
-        raise wrong("a drain without `where` would never be empty", "Say which rows are still to be migrated.")
-    if definition.records and isinstance(source, Groups) and not definition.row_key:
-        raise wrong("a group has many rows, and nothing tells them apart", 'Name the table\'s key: row_key = ["id"].')
-    if definition.target <= 0 or definition.workers < 1:
-        raise wrong("target and workers must be above zero", "Take the line away for the default.")
+        what = f"no database {source.database!r} in this project{hint}"
+        raise draft.wrong("batches", what, f"There are {', '.join(engines)}.")
+    if not source.table.strip() or not all(source.keys):
+        do = "Say by which column: unique, not NULL, indexed."
+        raise draft.wrong("batches", "its batches name no table, or no key", do)
+    if len(set(source.keys)) < len(source.keys):
+        raise draft.wrong("batches", f"its batches name a column twice: {', '.join(source.keys)}", "Take one away.")
+    if isinstance(source, Groups) and "," in source.column:
+        raise draft.wrong("batches", "groups go by one column", "Name one, or use keyset for several.")
+    if isinstance(source, Drain) and not source.where.strip():
+        do = "Say which rows are still to be migrated."
+        raise draft.wrong("batches", "a drain without `where` would never be empty", do)
+    size = source.rows if isinstance(source, Groups) else source.size
+    if not _is_count(size):
+        raise draft.wrong("batches", f"its batches can't have {size!r} rows", "Write a whole number above zero.")
 
 
-# --- Python ---------------------------------------------------------------------------------------------------
+# --- what a word may be ---------------------------------------------------------------------------------------
 
 
-def _python(path: Path, environment: Mapping[str, str]) -> list[Definition]:
-    text = path.read_text(encoding="utf-8")
-    try:
-        tree = ast.parse(text, str(path))
-    except SyntaxError as error:
-        raise BadJob(path, error.lineno or 0, f"not valid Python: {error.msg}", "Correct it.") from None
-    lines = {node.name: node.lineno for node in tree.body if isinstance(node, ast.ClassDef)}
-    module = ModuleType(path.stem)
-    module.__file__ = str(path)
-    try:
-        exec(compile(tree, str(path), "exec"), module.__dict__)  # a job is code that its project trusts
-    except Exception as error:
-        raise BadJob(path, 0, f"can't be loaded: {type(error).__name__}: {error}", "Correct it.") from error
-    jobs = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Job) and value is not Job and value.__name__ in lines
-    ]
-    if not jobs:
-        raise BadJob(path, 0, "there is no class that derives from Job in it", "Write `class Name(Job):`.")
-    return [with_variables(_from_class(job, path, lines[job.__name__]), job.variables, environment) for job in jobs]
+def _is_names(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(name, str) and name.strip() for name in value)
 
 
-def _from_class(job: type[Job], path: Path, line: int) -> Definition:
-    def wrong(what: str, do: str) -> BadJob:
-        return BadJob(path, line, f"{job.__name__}: {what}", do)
-
-    known = {name for name in (*vars(Job), *Job.__annotations__) if not name.startswith("__")}
-    for name, value in vars(job).items():
-        if not name.startswith("_") and name not in known and not callable(value):
-            raise wrong(f"unknown name {name!r}{did_you_mean(name, known)}", f"Known are {', '.join(sorted(known))}.")
-    source = getattr(job, "batches", None)
-    if not isinstance(source, (Keyset, Drain, Groups)):
-        raise wrong("`batches` is missing", 'Write batches = Keyset("database", "table", key="id").')
-    if job.migrate is Job.migrate:
-        raise wrong("`migrate` is missing", "Write def migrate(self, batch): …")
-    instance = job()
-    return Definition(
-        name=re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", job.__name__).lower(),
-        path=path,
-        line=line,
-        about=(job.__doc__ or "").strip().split("\n")[0],
-        source=source,
-        migrate=instance.migrate,
-        requires=tuple(job.requires),
-        flag=job.enabled,
-        target=job.target,
-        cycle=job.cycle,
-        startup_delay=job.startup_delay,
-        timeout=job.timeout,
-        window=job.window,
-        workers=job.workers,
-        records=tuple(job.records),
-        row_key=tuple(job.row_key),
-        undo=getattr(instance, "undo", ()),
-        largest=job.largest,
-        lock_timeout=job.lock_timeout,
-        says=job.says,
-    )
+def _is_references(value: Any) -> bool:
+    return _is_names(value) and all(re.fullmatch(r"[^/\s]+/\S+", name) for name in value)
 
 
-# --- SQL ------------------------------------------------------------------------------------------------------
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _sql(path: Path, engines: dict[str, str], split: Splitter) -> Definition:
-    text = path.read_text(encoding="utf-8")
-    said: dict[str, Any] = {}
-    about = ""
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.startswith("--"):
-            break
-        found = _LINE.match(line)
-        if found is None:
-            about = about or line.lstrip("- ").rstrip()
-            continue
-        key, written = found.groups()
-        if key not in SQL_KEYS:
-            raise BadJob(
-                path, number, f"unknown key {key!r}{did_you_mean(key, SQL_KEYS)}", f"Known are {', '.join(SQL_KEYS)}."
-            )
-        said[key] = _value(key, written, path, number)
-    if "batches" not in said:
-        raise BadJob(path, 1, "`batches` is missing", "Write `-- batches: keyset database.table by id` at the top.")
-    kind, database, table, key = said["batches"]
-    if database not in engines:
-        raise BadJob(path, 1, f"no database {database!r} in this project{did_you_mean(database, engines)}", "")
-    statements = tuple(split(text, path, engines[database]))
-    if not any(MARK in statement for statement in statements):
-        raise BadJob(path, 1, f"no statement says `{MARK}`, so each batch would change all rows",
-                     f"Write `WHERE {MARK}` where the batch's rows are meant.")  # fmt: skip
-
-    def migrate(batch: Batch) -> None:
-        for statement in statements:
-            batch.execute(statement)
-
-    return Definition(
-        name=path.stem.replace("_", "-"),
-        path=path,
-        line=1,
-        about=about,
-        source=_source(kind, database, table, key, said),
-        migrate=migrate,
-        **{name.replace("-", "_"): value for name, value in said.items() if name not in ("batches", "where", "size")},
-    )
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
 
 
-def _source(kind: str, database: str, table: str, key: str, said: dict[str, Any]) -> Source:
-    where = said.get("where", "")
-    if kind == "groups":
-        return Groups(database, table, key, where, said.get("size", 10_000))
-    made = Keyset if kind == "keyset" else Drain
-    return made(database, table, key, where, said.get("size", 1000))
+def _is_flag(value: Any) -> bool:
+    return value is None or (isinstance(value, Flag) and _is_variable(value.name) and isinstance(value.default, bool))
 
 
-def _value(key: str, written: str, path: Path, line: int) -> Any:
-    def wrong(do: str) -> BadJob:
-        return BadJob(path, line, f"`{key}` can't be {written!r}", do)
-
-    if key == "batches":
-        if not (source := _SOURCE.fullmatch(written)):
-            raise wrong("Write keyset, drain or groups, then database.table by column.")
-        return source.groups()
-    if key in ("requires", "records"):
-        return tuple(part.strip() for part in written.split(","))
-    if key in ("size", "workers"):
-        if not written.isdigit() or int(written) < 1:
-            raise wrong("Write a whole number above zero.")
-        return int(written)
-    if key in ("target", "cycle", "startup-delay", "timeout"):
-        if not (span := _DURATION.fullmatch(written)):
-            raise wrong("Write it as 250ms, 30s, 5min or 2h.")
-        return float(span.group(1)) * _SECONDS[span.group(2)]
-    if key == "flag":
-        if not (flag := _FLAG.fullmatch(written)):
-            raise wrong("Write VARIABLE, or VARIABLE = false for one that is off by default.")
-        return Flag(flag.group(1), flag.group(2) != "false")
-    if key == "window":
-        return _window(written, wrong)
-    return written
+def _is_exclude(value: Any) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, Exclude) and _is_names([value.column]) and _is_variable(value.variable)
 
 
-def _window(written: str, wrong: Callable[[str], BadJob]) -> Window:
-    if not (found := _WINDOW.fullmatch(written)):
-        raise wrong("Write it as 22:00-05:00, with a time zone behind it if it is not UTC.")
-    opens, closes = (int(found[1]), int(found[2])), (int(found[3]), int(found[4]))
-    try:
-        window = Window(time(*opens), time(*closes), ZoneInfo(found[5] or "UTC"))
-    except ValueError:
-        raise wrong("Hours go from 00:00 to 23:59.") from None
-    except ZoneInfoNotFoundError:
-        raise wrong(f"{found[5]!r} is no time zone; write one such as Europe/Berlin.") from None
-    if window.opens == window.closes:
-        raise wrong("A window that closes when it opens never lets a job start.")
-    return window
+def _is_variables(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_variable, value.values()))
+
+
+def _is_variable(value: Any) -> bool:
+    return isinstance(value, str) and bool(_VARIABLE.fullmatch(value))
+
+
+_REFERENCES = "Write a list of references, such as state/0042, job/other or signoff/go-live."
+_COLUMNS = "Write a list of columns."
+_SECONDS = "Write seconds above zero; in SQL also 250ms, 30s, 5min or 2h."
+_WORDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "batches": (lambda value: isinstance(value, (Keyset, Drain, Groups)), "Write a Keyset, a Drain or Groups."),
+    "requires": (_is_references, _REFERENCES),
+    "enabled": (_is_flag, "Name one environment variable, of letters, digits and underscores."),
+    "exclude": (_is_exclude, 'Write Exclude("column", "VARIABLE"), or in SQL: column in ${VARIABLE}.'),
+    "target": (_is_seconds, _SECONDS),
+    "cycle": (_is_seconds, _SECONDS),
+    "startup_delay": (lambda value: value == 0 or _is_seconds(value), "Write seconds, or 0 for none."),
+    "timeout": (lambda value: value is None or _is_seconds(value), _SECONDS),
+    "window": (
+        lambda value: value is None or (isinstance(value, Window) and value.opens != value.closes),
+        "Write it as 22:00-05:00: hours from 00:00 to 23:59, and it closes at another time than it opens.",
+    ),
+    "workers": (_is_count, "Write a whole number above zero."),
+    "records": (_is_names, _COLUMNS),
+    "row_key": (_is_names, _COLUMNS),
+    "largest": (lambda value: value is None or _is_count(value), "Write a whole number above zero."),
+    "lock_timeout": (lambda value: value is None or _is_seconds(value), _SECONDS),
+    "variables": (_is_variables, 'Name an environment variable for each: {"size": "TOTALS_BATCH_SIZE"}.'),
+    "says": (lambda value: isinstance(value, Says), 'Write Says(starting="…").'),
+    "unindexed": (lambda value: value in ("", "accept"), "Write accept, or take the line away."),
+}
+"""By the names of Job: whether a value fits, and what to do where it does not."""

@@ -47,8 +47,8 @@ class Condition:
     text: str
     parameters: tuple[Any, ...] = ()
 
-    def and_also(self, text: str) -> Condition:
-        return Condition(f"({self.text}) AND ({text})", self.parameters) if text else self
+    def and_also(self, text: str, parameters: tuple[Any, ...] = ()) -> Condition:
+        return Condition(f"({self.text}) AND ({text})", (*self.parameters, *parameters)) if text else self
 
 
 def condition(source: Source, scope: Scope) -> Condition:
@@ -65,7 +65,15 @@ def condition(source: Source, scope: Scope) -> Condition:
             bounds.append(Condition(f"NOT ({known.text})", known.parameters))
         text = " AND ".join(f"({bound.text})" for bound in bounds) or "1 = 1"
         found = Condition(text, tuple(value for bound in bounds for value in bound.parameters))
-    return found.and_also(source.where)
+    return found.and_also(source.where).and_also(*_not_excluded(source))
+
+
+def _not_excluded(source: Source) -> tuple[str, tuple[Any, ...]]:
+    """The rows that the job's `exclude` does not leave out; one that holds no value at all is none of those."""
+    if source.excluded is None or not source.excluded.values:
+        return "", ()
+    column, values = source.excluded.column, source.excluded.values
+    return f"{column} IS NULL OR {column} NOT IN ({', '.join('?' * len(values))})", values
 
 
 def _behind(columns: Sequence[str], key: Key, strictly: str, finally_: str) -> Condition:

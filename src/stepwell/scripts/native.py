@@ -13,48 +13,42 @@ from stepwell.scripts.pieces import Piece, PieceKind, Unsplittable
 from stepwell.scripts.script import Script, Sections, Statement
 from stepwell.scripts.splitter import split
 
-DOWN = re.compile(r"--[ \t]*down", re.IGNORECASE)
-
 
 def cut(script: Script) -> Sections:
     """Find the statements of both directions. Raises BadScript."""
+    return sections(script.text, script.path, script.engine, "down")
+
+
+def sections(text: str, path: Path, engine: str, word: str) -> Sections:
+    """The statements of a text, and those of its way back, which a line `-- WORD` begins. Raises BadScript."""
     try:
-        pieces = split(script.text, script.engine, DOWN)
+        pieces = split(text, engine, re.compile(rf"--[ \t]*{word}", re.IGNORECASE))
     except Unsplittable as error:
-        raise BadScript(script.path, error.line, error.what, error.do) from None
+        raise BadScript(path, error.line, error.what, error.do) from None
     markers = [index for index, piece in enumerate(pieces) if piece.kind is PieceKind.MARKER]
     if len(markers) > 1:
         first, second = (pieces[index].line for index in markers[:2])
-        what = f"a second `-- down`; the first is on line {first}"
-        raise BadScript(script.path, second, what, "Take one of them away.")
+        what = f"a second `-- {word}`; the first is on line {first}"
+        raise BadScript(path, second, what, "Take one of them away.")
     end = markers[0] if markers else len(pieces)
-    up, down = _statements(script, pieces[:end]), _statements(script, pieces[end:])
+    up, down = _statements(pieces[:end], path, engine), _statements(pieces[end:], path, engine)
     if not up:
-        raise BadScript(script.path, 1, "the script has no statement", "Write one, or delete the file.")
+        raise BadScript(path, 1, "the script has no statement", "Write one, or delete the file.")
     if markers and not down:
         do = "Delete the line, or write the way back below it."
-        raise BadScript(script.path, pieces[end].line, "nothing stands below `-- down`", do)
+        raise BadScript(path, pieces[end].line, f"nothing stands below `-- {word}`", do)
     return Sections(up, down if markers else None)
 
 
-def statements_of(text: str, path: Path, engine: str) -> list[str]:
-    """The statements of a text that has no way back, such as a job's. Raises BadScript."""
-    try:
-        pieces = split(text, engine)
-    except Unsplittable as error:
-        raise BadScript(path, error.line, error.what, error.do) from None
-    return [piece.text for piece in pieces if piece.kind is PieceKind.STATEMENT]
-
-
-def _statements(script: Script, pieces: Sequence[Piece]) -> tuple[Statement, ...]:
+def _statements(pieces: Sequence[Piece], path: Path, engine: str) -> tuple[Statement, ...]:
     found = [piece for piece in pieces if piece.kind is PieceKind.STATEMENT]
     for piece in found:
-        if words := _controls_transaction(piece.text, script.engine):
+        if words := _controls_transaction(piece.text, engine):
             raise BadScript(
-                script.path,
+                path,
                 piece.line,
                 f"`{words}` in a script: Stepwell begins and ends the transaction itself",
-                "Take it away. With `-- transaction: false` at the top, each statement runs by itself.",
+                "Take it away. With `-- transaction: false` at the top, each statement of a script runs by itself.",
             )
     return tuple(Statement(piece.text, piece.line, index) for index, piece in enumerate(found, start=1))
 
