@@ -13,17 +13,25 @@ from typing import Any
 from stepwell.errors import BadProject, did_you_mean
 
 FILE = "stepwell.toml"
+_DATABASE_KEYS = ("url", "scripts", "cluster", "format", "contexts", "labels")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseConfig:
-    """One `[databases.NAME]`. The URL holds a secret: show `databases.url.parse(url)` instead."""
+    """One `[databases.NAME]`. The URL holds a secret: show `databases.url.parse(url)` instead.
+
+    `format` is that of the scripts, '' where it is to be recognised; `contexts` and `labels` choose among the
+    changesets of a Liquibase changelog.
+    """
 
     name: str
     url: str = field(repr=False)
     scripts: str
     cluster: str = ""
+    format: str = ""
+    contexts: str = ""
+    labels: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +77,14 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
         section = f"databases.{name}"
         if not isinstance(table, dict) or "/" in name:
             raise BadProject(f"[{section}] must be a table, its name without '/'", where=str(path))
-        _check(path, section, table, {"url": str, "scripts": str, "cluster": str})
+        _check(path, section, table, dict.fromkeys(_DATABASE_KEYS, str))
         if "url" not in table:
             raise BadProject(f"[{section}] has no url", where=str(path), do='Add url = "${DATABASE_URL}".')
         databases[name] = DatabaseConfig(
             name,
             _expand(table["url"], environment, path, f"{section}.url"),
             table.get("scripts", f"migrations/{name}"),
-            table.get("cluster", ""),
+            *(table.get(key, "") for key in _DATABASE_KEYS[2:]),
         )
     if not databases:
         raise BadProject(

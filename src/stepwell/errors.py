@@ -304,6 +304,19 @@ class InDoubt(StepwellError):
         )
 
 
+class GuardFailed(StepwellError):
+    """A precondition of a script does not hold."""
+
+    def __init__(self, reference: str, where: str, query: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"{reference} was not begun: its precondition does not hold",
+            where=where,
+            said=f"{shorten(query)}\nexpected {expected}, found {found}",
+            now="stopped before it; nothing after it was started",
+            do="Bring the database to where the precondition holds, or correct it in the file.",
+        )
+
+
 class EditedHalfway(StepwellError):
     """A script was edited in a part of it that is applied or in doubt."""
 

@@ -20,7 +20,8 @@ from stepwell.errors import BadProject, BadRequest, did_you_mean
 from stepwell.schema import history, plan, upgrade
 from stepwell.schema.plan import LOCK_WAIT, Options, Target
 from stepwell.schema.upgrade import Result
-from stepwell.scripts.folder import load as load_scripts
+from stepwell.scripts import formats
+from stepwell.scripts.origin import Origin
 from stepwell.scripts.script import Script
 
 if TYPE_CHECKING:
@@ -61,8 +62,19 @@ class Project:
 
     def scripts(self, name: str) -> list[Script]:
         """The scripts of one database in their order."""
+        return formats.load(self.origin(name))
+
+    def origin(self, name: str) -> Origin:
+        """Where one database's scripts come from."""
         entry = self.config.databases[name]
-        return load_scripts(self.config.folder / entry.scripts, name, self.open(name).engine)
+        path = self.config.folder / entry.scripts
+        engine = urls.parse(entry.url).engine
+        return Origin(path, name, engine, entry.format, entry.contexts, entry.labels, entry.url)
+
+    def recognised(self) -> list[str]:
+        """The databases whose scripts are in another tool's format, and what that was told by; a line each."""
+        found = {name: formats.recognise(self.origin(name)) for name in self.config.databases}
+        return [f"{name}: read as {one.format}, for {one.why}" for name, one in found.items() if one.why]
 
     def open(self, name: str, patience: float = LOCK_WAIT) -> Database:
         """One database's adapter, not connected."""
@@ -78,9 +90,7 @@ class Project:
         self._refuse_twins()
         opened = []
         for name in sorted(self.config.databases, key=lambda name: name != self.config.ledger):
-            database = self.open(name, patience)
-            entry = self.config.databases[name]
-            opened.append((database, load_scripts(self.config.folder / entry.scripts, name, database.engine)))
+            opened.append((self.open(name, patience), self.scripts(name)))
         with ExitStack() as stack:
             targets = []
             for database, scripts in opened:

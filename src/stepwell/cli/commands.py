@@ -39,6 +39,7 @@ def up(options: argparse.Namespace, output: Output) -> int:
 def plan(options: argparse.Namespace, output: Output, statements: bool = False) -> int:
     project = Project.load(options.project)
     outlook = project.outlook(_options(options))
+    _formats(project, output)
     for script in outlook.scripts:
         output.line(f"{script.reference:<48} {plural(len(script.statements), 'statement')}, {script.way}")
         for warning in script.warnings:
@@ -75,7 +76,9 @@ def down(options: argparse.Namespace, output: Output) -> int:
 
 
 def status(options: argparse.Namespace, output: Output) -> int:
-    states = Project.load(options.project).status(_options(options))
+    project = Project.load(options.project)
+    states = project.status(_options(options))
+    _formats(project, output)
     output.table([("STEP", "STATE", "SINCE"), *((s.reference, s.state, s.since[:16]) for s in states)])
     for state in states:
         if state.detail:
@@ -153,6 +156,11 @@ def work(options: argparse.Namespace, output: Output) -> int:
 def _waiting(waiting: dict[str, list[str]], output: Output) -> None:
     for reference, others in waiting.items():
         output.line(f"{reference} waits for {', '.join(others)}")
+
+
+def _formats(project: Project, output: Output) -> None:
+    for line in project.recognised():
+        output.note(line)
 
 
 def _short(path: Path) -> Path:

@@ -77,6 +77,10 @@ class Output:
             case events.Finished(reference, direction, statements, seconds):
                 verb = "" if direction == "up" else "undone, "
                 self.line(f"{reference:<48} {verb}{plural(statements, 'statement')}, {duration(seconds)}")
+            case events.Passed(reference, marked, why):
+                self.line(f"{reference:<48} not run, {'recorded as applied' if marked else 'left'}: {why}")
+            case events.Tolerated(reference, error):
+                self.note(f"{reference} failed and may fail; going on without it\n{error}")
             case events.Accepted(reference, what):
                 self.line(f"{reference} {what}: accepted")
             case _:

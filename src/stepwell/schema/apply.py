@@ -42,6 +42,9 @@ LOCK_TIMEOUT = 5.0
 LOCK_TRIES = 10
 """How often a statement that met a lock is sent; with the pauses between, up to about three minutes."""
 
+LONGEST_NAME = 200
+"""Characters of a version that a tag has room for; the run and the statement's number tell it from all others."""
+
 LONGEST_PAUSE = 30.0
 """Seconds between two tries at most."""
 
@@ -80,7 +83,8 @@ class Work:
         return f"{self.script.path}:{statement.line + statement.text.count(chr(10), 0, offset or 0)}"
 
     def command(self, statement: Statement) -> Command:
-        tag = f"stepwell:{self.script.version}:{self.direction}:{statement.index}:{self.runner.journal.run[:8]}"
+        run = self.runner.journal.run[:8]
+        tag = f"stepwell:{self.script.version[:LONGEST_NAME]}:{self.direction}:{statement.index}:{run}"
         return command_for(self.script, statement, self.own, tag)
 
     def write(

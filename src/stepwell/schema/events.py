@@ -100,5 +100,24 @@ class Accepted:
     what: str
 
 
-Event = Waiting | Started | Begun | Working | Returned | Done | Yielded | Settled | Finished | Accepted
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A script was not run, as its guards ask: recorded as applied (`marked`), or left for the next run."""
+
+    reference: str
+    marked: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerated:
+    """A script failed that may fail; the run goes on without it, and the next run tries it again."""
+
+    reference: str
+    error: str
+
+
+Event = (
+    Waiting | Started | Begun | Working | Returned | Done | Yielded | Settled | Finished | Accepted | Passed | Tolerated
+)
 Listener = Callable[[Event], None]

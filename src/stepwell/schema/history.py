@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from stepwell.databases.database import Database, Evidence
 from stepwell.errors import ForeignHistory, NewerHistory, Refused
+from stepwell.scripts.script import Script
 
 LAYOUT = 1
 """Which tables this version of Stepwell writes; a row of a higher layout was written by a newer one."""
@@ -43,7 +44,7 @@ class Applied(NamedTuple):
 class Entry(NamedTuple):
     """One line of the journal.
 
-    `event` is begun, done, undone, failed, applied, reverted or accepted; `position` counts statements from 1.
+    `event` is begun, done, undone, failed, applied, reverted, again or accepted; `position` counts statements from 1.
     """
 
     seq: int
@@ -85,7 +86,7 @@ class History:
         for entry in self.entries:
             if entry.version != version:
                 continue
-            if entry.event in ("applied", "reverted"):
+            if entry.event in ("applied", "reverted", "again"):
                 attempt = Attempt()
             elif entry.event in ("begun", "done", "undone", "failed"):
                 if entry.direction != direction:
@@ -101,6 +102,13 @@ class History:
                 else:
                     attempt.failed[entry.position] = entry
         return attempt
+
+    def due(self, script: Script) -> bool:
+        """Whether `up` has to run a script: for the first time, or again as its front matter asks."""
+        applied = self.applied.get(script.version)
+        if applied is None or script.front.repeat == "always":
+            return True
+        return script.front.repeat == "changed" and applied.checksum != script.checksum
 
     def accepted(self, version: str) -> set[str]:
         """The checksums that a person accepted for an applied version; 'gone' for its missing file."""

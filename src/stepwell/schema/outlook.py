@@ -125,6 +125,8 @@ def _state(target: Target, script: Script, plan: Plan, wrong: dict[str, Differen
             detail=f"{len(attempt.done)} statements are done{f'; last: {last}' if last else ''}",
         )
     if applied := history.applied.get(script.version):
+        if history.due(script):
+            return State(reference, "pending", applied.at, applied.by, f"runs again: repeat is {script.front.repeat}")
         return State(reference, difference.kind if difference else "applied", applied.at, applied.by, detail)
     if difference:
         return State(reference, difference.kind, detail=detail)

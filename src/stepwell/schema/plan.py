@@ -73,7 +73,8 @@ def make_plan(targets: Sequence[Target], options: Options) -> Plan:
     scripts = {script.reference: script for target in targets for script in target.scripts}
     needs = find_needs(targets, options.others)
     ordered = graph.order(needs)
-    done = {f"{target.database.name}/{version}" for target in targets for version in target.history.applied}
+    again = {s.reference for t in targets for s in t.scripts if s.version in t.history.applied and t.history.due(s)}
+    done = {f"{target.database.name}/{version}" for target in targets for version in target.history.applied} - again
     done |= {step.reference for step in options.others if step.complete}
     notes = {step.reference: f" ({step.note})" for step in options.others if step.note}
     plan = Plan(
@@ -84,7 +85,7 @@ def make_plan(targets: Sequence[Target], options: Options) -> Plan:
             for script in reversed(target.scripts)
             if script.version in target.history.applied and target.history.attempt(script.version, "down")
         ],
-        skipped=sum(len(t.history.applied.keys() & {s.version for s in t.scripts}) for t in chosen),
+        skipped=sum(s.version in t.history.applied and s.reference not in again for t in chosen for s in t.scripts),
     )
     wanted = _wanted(needs, options.to) if options.to else set(ordered)
     for reference in ordered:
@@ -133,15 +134,20 @@ def differences(target: Target) -> list[Difference]:
     history, name = target.history, target.database.name
     found: list[Difference] = []
     by_version = {script.version: script for script in target.scripts}
-    newest = max((i for i, s in enumerate(target.scripts) if s.version in history.applied), default=-1)
+    # One that runs again and again comes last in its folder, or late; nothing sorts before it.
+    once = {script.version for script in target.scripts if not script.front.repeat}
+    newest = max((i for i, s in enumerate(target.scripts) if s.version in history.applied.keys() & once), default=-1)
     for index, script in enumerate(target.scripts):
         applied = history.applied.get(script.version)
         if applied is None:
-            if index < newest and not history.attempt(script.version, "up"):
+            if index < newest and not script.late and not history.attempt(script.version, "up"):
                 last = target.scripts[newest].version
                 what = f"is new, and sorts before {last}, which is applied"
                 found.append(Difference(script.reference, "out of order", what, str(script.path), script.checksum))
-        elif applied.checksum not in ("", script.checksum) and script.checksum not in history.accepted(script.version):
+        elif not script.front.repeat and applied.checksum not in ("", script.checksum):
+            accepted = script.checksum in history.accepted(script.version)
+            if accepted or not script.accepts.isdisjoint({"*", applied.checksum}):
+                continue
             what = f"was edited after it was applied on {applied.at[:16]} by {applied.by}"
             found.append(Difference(script.reference, "edited", what, str(script.path), script.checksum))
     for version in history.applied:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from stepwell.databases.database import Database
 from stepwell.errors import NoWayBack
 from stepwell.schema import events, history
 from stepwell.schema.apply import Runner, apply, one_transaction, survey
+from stepwell.schema.guards import passes
 from stepwell.schema.journal import Journal
 from stepwell.schema.log import logged
 from stepwell.schema.plan import Difference, Target
@@ -90,9 +91,24 @@ def _assert_locked(database: Database, holders: Sequence[Database]) -> None:
         database.assert_locked()
 
 
-def run(runner: Runner, script: Script, direction: str) -> None:
-    """Bring one script, SQL or Python, to its end."""
+def run(runner: Runner, script: Script, direction: str) -> bool:
+    """Bring one script, SQL or Python, to its end, if its guards let it. Whether they did."""
+    if direction == "up":
+        if script.version in runner.history.applied:
+            runner = _anew(runner, script)
+        if script.front.guards and not runner.history.attempt(script.version, "up") and not passes(runner, script):
+            return False
     (apply_python if script.is_python else apply)(runner, script, direction)
+    return True
+
+
+def _anew(runner: Runner, script: Script) -> Runner:
+    """Let a script that repeats begin once more: until it comes to its end, it is not applied."""
+    database, journal = runner.database, runner.journal
+    with database.transaction() if database.transactional else nullcontext():
+        journal.write("again", script.version, "up")
+        journal.forget(script.version)
+    return replace(runner, history=history.read(database))
 
 
 def accept(differences: Sequence[Difference], runner_of: Callable[[str], Runner]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from stepwell.errors import BadRequest, StillRequired
+from stepwell.errors import BadRequest, ConnectionLost, StatementFailed, StillRequired
 from stepwell.schema import history
 from stepwell.schema.plan import Options, Target, find_needs, make_plan, refuse_differences
 from stepwell.scripts.script import Script
@@ -30,7 +30,8 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener) -> Re
     refuse_differences(plan, options.accept)
     if plan.nothing_to_do:
         return Result([], plan.skipped, plan.waiting)
-    from stepwell.schema.running import accept, check, locked, run  # not for a run with nothing to do
+    from stepwell.schema import events  # not for a run with nothing to do
+    from stepwell.schema.running import accept, check, locked, run
 
     check(targets, plan.half_undone, "down", options)
     check(targets, plan.ready, "up", options)
@@ -42,9 +43,16 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener) -> Re
         if plan.half_undone:
             targets = [replace(target, history=history.read(target.database)) for target in targets]
             plan = make_plan(targets, options)
+        ran = []
         for script in plan.ready:
-            run(runner_of(script.database), script, "up")
-    return Result([script.reference for script in plan.ready], plan.skipped, plan.waiting)
+            try:
+                if run(runner_of(script.database), script, "up"):
+                    ran.append(script.reference)
+            except StatementFailed as error:
+                if not script.front.may_fail or isinstance(error.cause, ConnectionLost):
+                    raise
+                tell(events.Tolerated(script.reference, str(error)))
+    return Result(ran, plan.skipped, plan.waiting)
 
 
 def down(targets: Sequence[Target], options: Options, tell: events.Listener) -> Result:
@@ -62,9 +70,11 @@ def down(targets: Sequence[Target], options: Options, tell: events.Listener) -> 
 def to_undo(targets: Sequence[Target], options: Options) -> list[Script]:
     """The scripts to undo, newest first. Raises BadRequest, StillRequired."""
     target = next(target for target in targets if target.database.name == options.database)
-    applied = [script for script in target.scripts if script.version in target.history.applied]
-    gone = target.history.applied.keys() - {script.version for script in applied}
-    half = [s for s in target.scripts if s not in applied and target.history.attempt(s.version, "up")]
+    present = [script for script in target.scripts if script.version in target.history.applied]
+    gone = target.history.applied.keys() - {script.version for script in present}
+    # What is run again and again and has no way back, such as a view's text, stays as it is.
+    applied = [script for script in present if not script.front.repeat or script.reversible]
+    half = [s for s in target.scripts if s not in present and target.history.attempt(s.version, "up")]
     if half:
         raise BadRequest(
             f"{half[0].reference} is applied in part, so nothing before it can be undone",
@@ -85,7 +95,8 @@ def to_undo(targets: Sequence[Target], options: Options) -> list[Script]:
         )
     chosen = chosen[::-1]
     needs = find_needs(targets, options.others)
-    alive = {f"{t.database.name}/{v}" for t in targets for v in t.history.applied} - {s.reference for s in chosen}
+    ignored = {script.reference for script in (*chosen, *present) if script in chosen or script not in applied}
+    alive = {f"{t.database.name}/{v}" for t in targets for v in t.history.applied} - ignored
     for script in chosen:
         by = sorted(other for other in alive if script.reference in needs.get(other, ()))
         if by:

@@ -11,12 +11,31 @@ from stepwell.errors import BadScript, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """A query that is asked before a script is begun: it must give one value, written as `expected`.
+
+    `otherwise` says what becomes of the script when it gives another, and `on_error` when it fails: `halt` the run,
+    `skip` the script until the next run, `mark` it as applied without running it, or `run` it all the same.
+    """
+
+    query: str
+    expected: str
+    line: int
+    otherwise: str = "halt"
+    on_error: str = "halt"
+
+
+@dataclass(frozen=True, slots=True)
 class FrontMatter:
     """What a script asks for beside its statements. `timeout` and `lock_timeout` are seconds, None: not said.
 
     `requires` are references as written, and `requires_lines` the lines they stand on. `key` names columns that
     make the rows the script inserts unique, and new to the target; `writers` is `none` when nobody else writes
     to those targets meanwhile.
+
+    `repeat` is `changed` for a script that runs again whenever its text has changed, and `always` for one that every
+    run runs. Only other tools' formats have the rest: `guards` stand before the script, and one that `may_fail` does
+    not stop the run.
     """
 
     requires: tuple[str, ...] = ()
@@ -27,6 +46,9 @@ class FrontMatter:
     lock_timeout: float | None = None
     key: tuple[str, ...] = ()
     writers: str = ""
+    repeat: str = ""
+    guards: tuple[Guard, ...] = ()
+    may_fail: bool = False
 
 
 NOTHING = FrontMatter()
@@ -38,8 +60,9 @@ _CHOICES: dict[str, dict[str, str | bool]] = {
     "phase": {"expand": "expand", "contract": "contract"},
     "transaction": {"true": True, "yes": True, "false": False, "no": False},
     "writers": {"none": "none"},
+    "repeat": {"changed": "changed", "always": "always"},
 }
-_KEYS = ("requires", "phase", "transaction", "timeout", "lock-timeout", "key", "writers")
+_KEYS = ("requires", "phase", "transaction", "timeout", "lock-timeout", "key", "writers", "repeat")
 
 
 def parse(text: str, path: Path, mark: str) -> FrontMatter:

@@ -13,9 +13,16 @@ from stepwell.scripts.pieces import Piece, PieceKind, Unsplittable
 from stepwell.scripts.script import Script, Sections, Statement
 from stepwell.scripts.splitter import split
 
+_FOREIGN = re.compile(
+    r"^[ \t]*--[ \t]*(?:(migrate[ \t]*:[ \t]*(?:up|down)\b)|(\+goose)|(changeset[ \t]+\S+:\S))",
+    re.IGNORECASE | re.MULTILINE,
+)
+_TOOLS = ("dbmate", "goose", "liquibase")
+
 
 def cut(script: Script) -> Sections:
     """Find the statements of both directions. Raises BadScript."""
+    _refuse_foreign(script)
     return sections(script.text, script.path, script.engine, "down")
 
 
@@ -40,10 +47,20 @@ def sections(text: str, path: Path, engine: str, word: str) -> Sections:
     return Sections(up, down if markers else None)
 
 
+def _refuse_foreign(script: Script) -> None:
+    """A line by which another tool tells two directions apart: read as a comment, both would be run."""
+    if found := _FOREIGN.search(script.text):
+        line = script.text.count("\n", 0, found.start()) + 1
+        tool = next(tool for tool, group in zip(_TOOLS, found.groups(), strict=True) if group)
+        what = f"`{found.group().strip()}` is a line of {tool}'s format, and this folder is read as Stepwell's own"
+        do = f'Say so below [databases.{script.database}] in stepwell.toml: format = "{tool}". Or take the line away.'
+        raise BadScript(script.path, line, what, do)
+
+
 def _statements(pieces: Sequence[Piece], path: Path, engine: str) -> tuple[Statement, ...]:
     found = [piece for piece in pieces if piece.kind is PieceKind.STATEMENT]
     for piece in found:
-        if words := _controls_transaction(piece.text, engine):
+        if words := controls_transaction(piece.text, engine):
             raise BadScript(
                 path,
                 piece.line,
@@ -53,7 +70,7 @@ def _statements(pieces: Sequence[Piece], path: Path, engine: str) -> tuple[State
     return tuple(Statement(piece.text, piece.line, index) for index, piece in enumerate(found, start=1))
 
 
-def _controls_transaction(statement: str, engine: str) -> str:
+def controls_transaction(statement: str, engine: str) -> str:
     """The words of a statement that begins or ends a transaction; '' for any other."""
     words = _words(statement, engine, 6)
     match words:

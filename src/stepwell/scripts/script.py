@@ -33,6 +33,15 @@ class Statement:
         return hashlib.sha256(content.encode()).hexdigest()
 
 
+Fill = Callable[[str, str, Mapping[str, str]], str]
+"""Puts the values of variables into a statement of an engine. Raises NoValue."""
+
+
+def verbatim(statement: str, _engine: str, _variables: Mapping[str, str]) -> str:
+    """For formats without variables: `${NAME}` is sent as it stands."""
+    return statement
+
+
 @dataclass(frozen=True, slots=True)
 class Sections:
     """The statements of an SQL script as written, variables and all; `down` is None where there is no way back."""
@@ -47,7 +56,9 @@ class Script:
 
     `version` is the file's name without endings, such as 0006_tenant_columns; `checksum` is the SHA-256 in hex of
     what it holds. Only the front matter is read at once. `cut` is the way of the file's format to find the
-    statements, and is called when they are wanted first; a Python script has none.
+    statements, and is called when they are wanted first; a Python script has none. `fill` is the format's way with
+    variables. A script of a tool that keeps no strict order may come `late`: after others that sort behind it.
+    An edit from one of the checksums in `accepts` is meant; `*` stands for all.
     """
 
     database: str
@@ -58,6 +69,9 @@ class Script:
     front: FrontMatter
     text: str = field(repr=False)
     cut: Callable[[Script], Sections] | None = field(repr=False, compare=False)
+    fill: Fill = field(default=fill, repr=False, compare=False)
+    late: bool = False
+    accepts: frozenset[str] = frozenset()
 
     @property
     def reference(self) -> str:
@@ -102,7 +116,7 @@ class Script:
 
     def _filled(self, statement: Statement, variables: Mapping[str, str]) -> str:
         try:
-            return fill(statement.text, self.engine, variables)
+            return self.fill(statement.text, self.engine, variables)
         except NoValue as missing:
             line = statement.line + statement.text.count("\n", 0, missing.offset)
             raise MissingVariable(missing.name, self.path, line) from None
