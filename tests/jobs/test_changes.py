@@ -392,7 +392,17 @@ def test_rows_in_clickhouse_can_also_be_compared(postgres_url: str, chdb_url: st
     [change] = changed(postgres_url, 3)
     assert change.old == {"a": "null"}
     assert "2026-01-02T03:04:05.000006" in change.new["a"]
-    with pytest.raises(BadRequest, match="in ClickHouse, where values can't be put back"):
+    assert undo(compared, site).complete
+    assert set(rows(chdb_url, "SELECT a IS NULL, count() FROM t FINAL GROUP BY 1")) == {(1, 10)}
+
+
+def test_what_clickhouse_keeps_no_versions_of_has_no_way_back(postgres_url: str, chdb_url: str) -> None:
+    with opened(chdb_url) as database:
+        database.query("CREATE TABLE t (id Int64, a Int64) ENGINE = MergeTree ORDER BY id")
+    compared = job(lambda batch: None, Keyset("events", "t", "id", "a = 0"), "a")
+    site = site_of({"events": chdb_url, "state": postgres_url})
+    assert runner.run(compared, site).state == "complete"
+    with pytest.raises(BadRequest, match="its engine is no ReplacingMergeTree"):
         undo(compared, site)
 
 

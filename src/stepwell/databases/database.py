@@ -5,7 +5,7 @@ An adapter runs statements and tells what became of them. It knows nothing of sc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -118,6 +118,13 @@ class Database(Protocol):
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Add rows in bulk."""
+
+    def put(self, table: str, values: Mapping[str, Any], where: str, parameters: Sequence[Any] = ()) -> None:
+        """Give the rows that a condition finds these values.
+
+        Where an update is a newer version of the row (ReplacingMergeTree), the newest version of each row is added
+        again, whole, dated now, and a version that somebody writes meanwhile wins over it.
+        """
 
     def unload(self, text: str, parameters: Sequence[Any] = ()) -> Generator[bytes, None, None]:
         """The rows of a SELECT as tab-separated lines (`lines.py`), in chunks; never all of them in memory.

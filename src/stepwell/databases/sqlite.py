@@ -8,7 +8,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 from stepwell.databases import lines
 from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome, Signal
 from stepwell.databases.lexing import Kind, Reader, Unterminated, tokens
+from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
 from stepwell.errors import (
     CannotConnect,
@@ -185,6 +186,9 @@ class SqliteDatabase:
                 connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
             except (sqlite3.Error, MemoryError, OverflowError) as error:
                 _refuse(error)
+
+    def put(self, table: str, values: Mapping[str, Any], where: str, parameters: Sequence[Any] = ()) -> None:
+        self.run(updating(table, values, where, parameters))
 
     def unload(self, text: str, parameters: Sequence[Any] = ()) -> Generator[bytes, None, None]:
         """The rows of a SELECT as tab-separated lines, in chunks."""

@@ -11,7 +11,8 @@ from stepwell.databases.database import Command, Database
 from stepwell.databases.lexing import Kind, tokens
 from stepwell.errors import StepwellError
 from stepwell.jobs.definition import Definition, Groups
-from stepwell.jobs.sources import Condition, Key, Scope, condition, keys_in
+from stepwell.jobs.rows import Place, add, remove, values_of
+from stepwell.jobs.sources import MOST_KEYS, Condition, Key, Scope, among, condition, keys_in
 
 MARK = "${batch}"
 """What stands in a statement for the condition that finds the batch's rows."""
@@ -49,6 +50,18 @@ class Notes:
     reason: str = ""
     reasons: dict[Key, str] = field(default_factory=dict)
     changes: dict[Key, dict[str, tuple[Any, Any]]] = field(default_factory=dict)
+    rows: list[RowChange] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """A row beside those of the batch that was added (no old values) or removed (no new ones), as JSON texts."""
+
+    place: Place
+    database: str
+    old: Mapping[str, str]
+    new: Mapping[str, str]
+    reason: str
 
 
 class Batch:
@@ -67,6 +80,7 @@ class Batch:
         self.whole = condition(replace(definition.source, where=""), scope)
         self.table = definition.source.table
         self.notes = Notes()
+        self.keep_notes: Callable[[], None] = lambda: None
 
     @property
     def database(self) -> Database:
@@ -97,6 +111,42 @@ class Batch:
         database = self.on(on or self._definition.source.database)
         text, values = with_condition(text, tuple(parameters), self.condition, self.parameters, database.engine)
         database.run(Command(text=text, parameters=values))
+
+    def put(self, rows: Mapping[Key, Mapping[str, Any]]) -> None:
+        """Give rows of the batch, by `row_key`, these values by column.
+
+        What goes to ClickHouse can't wait for the commit and stands even if the batch dies. All that was written to
+        relational databases is therefore committed before it, and so are the reasons of the changes.
+        """
+        if not self.database.transactional:
+            self._commit()
+            self.keep_notes()
+        alike: dict[tuple[tuple[str, Any], ...], list[Key]] = {}
+        for key, values in rows.items():
+            alike.setdefault(tuple(values.items()), []).append(key)
+        for assignments, keys in alike.items():
+            for start in range(0, len(keys), MOST_KEYS):
+                found = among(self._definition.row_keys, keys[start : start + MOST_KEYS])
+                where, parameters = f"({self.condition}) AND ({found.text})", (*self.parameters, *found.parameters)
+                self.database.put(self.table, dict(assignments), where, parameters)
+
+    def add(
+        self, table: str, key: Mapping[str, Any], values: Mapping[str, Any], *,
+        like: Mapping[str, Any] | None = None, reason: str = "", on: str = "",
+    ) -> None:  # fmt: skip
+        """Add a row to another table, and record that: as the row with the key `like` is, but for these values."""
+        name, place = on or self._definition.source.database, Place(table, key)
+        database = self.on(name)
+        add(database, place, like or {}, values)
+        self.notes.rows.append(RowChange(place, name, {}, values_of(database, place), reason))
+
+    def remove(self, table: str, key: Mapping[str, Any], *, reason: str = "", on: str = "") -> None:
+        """Remove a row of another table, if it is there, and record it."""
+        name, place = on or self._definition.source.database, Place(table, key)
+        database = self.on(name)
+        if old := values_of(database, place):
+            remove(database, place)
+            self.notes.rows.append(RowChange(place, name, old, {}, reason))
 
     def reason_for_all(self, text: str) -> None:
         """Say why the batch's rows are changed, where `reason` does not say it of one."""
@@ -135,6 +185,12 @@ class Batch:
             condition=Condition(self.condition, self.parameters),
             key=key,
         )
+
+    def _commit(self) -> None:
+        """Commit what was written so far; what follows is in transactions of its own."""
+        while self._transactions:
+            _, stack = self._transactions.popitem()
+            stack.close()
 
     @contextmanager
     def transactions(self, ledger: str) -> Iterator[None]:

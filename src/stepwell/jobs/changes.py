@@ -19,6 +19,7 @@ from stepwell.databases.database import Database
 from stepwell.jobs.batch import Batch, Connections
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.encoding import Encoding, dump_value, encoding_of
+from stepwell.jobs.rows import OF
 from stepwell.jobs.sources import Key, among, dump_key, load_key
 from stepwell.ledger import changes
 from stepwell.ledger.changes import Change
@@ -64,8 +65,8 @@ def recorded(
     """Record what the block changes in the batch's rows, as the batch of this number."""
     with _seen(batch, definition, number, ledger_name, connections):
         yield
-    if batch.notes.changes:
-        changes.add(batch.on(ledger_name), _told(batch, definition, number))
+    if batch.notes.changes or batch.notes.rows:
+        changes.add(batch.on(ledger_name), [*_told(batch, definition, number), *_rows(batch, definition, number)])
 
 
 def _seen(
@@ -91,6 +92,13 @@ def _told(batch: Batch, definition: Definition, number: int) -> Iterator[Change]
         new = {column: dump_value(value) for column, (_, value) in columns.items()}
         reason = batch.notes.reasons.get(key, batch.notes.reason)
         yield Change(definition.name, dump_key(key), number, place(definition), old, new, reason)
+
+
+def _rows(batch: Batch, definition: Definition, number: int) -> Iterator[Change]:
+    """The rows of other tables that `migrate` added and removed."""
+    for row in batch.notes.rows:
+        where = f"{row.database}.{row.place.table}"
+        yield Change(definition.name, str(row.place), number, where, row.old, row.new, row.reason or batch.notes.reason)
 
 
 def place(definition: Definition) -> str:
@@ -171,6 +179,9 @@ class Found:
 Rows = Mapping[str, Found]
 """Rows by their keys as JSON texts."""
 
+Reasons = Mapping[Key, str]
+"""Why rows were changed, by their keys."""
+
 
 def read(
     database: Database, table: str, keys: Sequence[str], columns: Sequence[str], encoding: Encoding, where: str,
@@ -183,7 +194,7 @@ def read(
     lock = LOCKED.get(database.engine, "")
     found: dict[str, Found] = {}
     for row in database.query(f"SELECT {', '.join(selected)} FROM {table} WHERE {where} {lock}", parameters):
-        key, values = tuple(row[: len(keys)]), row[len(keys) : len(keys) + len(columns)]
+        key, values = tuple(map(encoding.spelled, row[: len(keys)])), row[len(keys) : len(keys) + len(columns)]
         if encoding.in_sql:
             found[str(row[-1])] = Found(key, tuple(map(str, values)))
         else:
@@ -207,19 +218,28 @@ def read_keys(
 def _read_twice(batch: Batch, definition: Definition, number: int, encoding: Encoding) -> Iterator[None]:
     before = _read_batch(batch, definition, encoding)
     yield
-    changes.add(batch.database, _differences(batch.database, definition, number, encoding, before, batch))
+    notes = batch.notes
+    made = _differences(batch.database, definition, number, encoding, before, notes.reasons, notes.reason)
+    changes.add(batch.database, made)
 
 
 @contextmanager
 def _found_elsewhere(
     batch: Batch, definition: Definition, number: int, encoding: Encoding, ledger_name: str, ledger: Database
 ) -> Iterator[None]:
-    # What an earlier try of this batch found is the older truth.
+    # What an earlier try of this batch found is the older truth, and why it changed rows that are not found again.
     kept = changes.found_before(ledger, definition.name).get(number)
-    before = _read_batch(batch, definition, encoding) | (_load(kept) if kept else {})
-    changes.keep_before(ledger, definition.name, number, _dump(before))
+    rows, reasons = _load(kept) if kept else ({}, {})
+    before = _read_batch(batch, definition, encoding) | rows
+
+    def keep() -> None:
+        changes.keep_before(ledger, definition.name, number, _dump(before, reasons | batch.notes.reasons))
+
+    keep()
+    batch.keep_notes = keep
     yield
-    made = _differences(batch.database, definition, number, encoding, before, batch)
+    reasons |= batch.notes.reasons
+    made = _differences(batch.database, definition, number, encoding, before, reasons, batch.notes.reason)
     changes.add(batch.on(ledger_name), made)
     changes.forget_before(batch.on(ledger_name), definition.name, number)
 
@@ -231,7 +251,7 @@ def settle(definition: Definition, source: Database, ledger: Database) -> None:
     columns = (*definition.row_keys, *definition.records)
     for number, kept in changes.found_before(ledger, definition.name).items():
         encoding = encoding_of(source, definition.source.table, columns)
-        made = _differences(source, definition, number, encoding, _load(kept), None)
+        made = _differences(source, definition, number, encoding, *_load(kept))
         with ledger.transaction():
             changes.add(ledger, made)
             changes.forget_before(ledger, definition.name, number)
@@ -245,13 +265,12 @@ def _read_batch(batch: Batch, definition: Definition, encoding: Encoding) -> dic
 
 
 def _differences(
-    database: Database, definition: Definition, number: int, encoding: Encoding, before: Rows, batch: Batch | None
-) -> list[Change]:
-    """What is not any more as it was found; the reasons are the batch's, if it is there to tell them."""
+    database: Database, definition: Definition, number: int, encoding: Encoding, before: Rows, reasons: Reasons,
+    general: str = "",
+) -> list[Change]:  # fmt: skip
+    """What is not any more as it was found, and why; `general` is the reason of rows without one of their own."""
     wanted = [row.key for row in before.values()]
     after = read_keys(database, definition.source.table, definition.row_keys, definition.records, encoding, wanted)
-    reasons = batch.notes.reasons if batch else {}
-    general = batch.notes.reason if batch else ""
     return [
         Change(
             definition.name,
@@ -267,12 +286,15 @@ def _differences(
     ]
 
 
-def _dump(rows: Rows) -> str:
-    return json.dumps({text: row.values for text, row in rows.items()}, ensure_ascii=False)
+def _dump(rows: Rows, reasons: Reasons) -> str:
+    why = {dump_key(key): reason for key, reason in reasons.items()}
+    return json.dumps({"rows": {text: row.values for text, row in rows.items()}, "reasons": why}, ensure_ascii=False)
 
 
-def _load(text: str) -> dict[str, Found]:
-    return {key: Found(load_key(key), tuple(values)) for key, values in json.loads(text).items()}
+def _load(text: str) -> tuple[dict[str, Found], dict[Key, str]]:
+    kept = json.loads(text)
+    rows = {key: Found(load_key(key), tuple(values)) for key, values in kept["rows"].items()}
+    return rows, {load_key(key): reason for key, reason in kept["reasons"].items()}
 
 
 # --- asking ---------------------------------------------------------------------------------------------------
@@ -286,7 +308,7 @@ def why(ledger: Database, job: str, key: Iterable[Any]) -> list[Change]:
     spelled = [""]
     for part in key:
         spelled = [f"{before}, {text}" if before else text for before in spelled for text in _spellings(part)]
-    return changes.of_keys(ledger, job, [f"[{text}]" for text in spelled], undone=True)
+    return changes.of_keys(ledger, job, [f"[{text}]" for text in spelled], undone=True, further=OF)
 
 
 def _spellings(part: Any) -> list[str]:

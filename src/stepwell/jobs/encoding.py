@@ -78,6 +78,15 @@ class Encoding:
             return f"CONVERT(COALESCE({text}, 'null') USING utf8mb4) COLLATE utf8mb4_bin"
         return column
 
+    def spelled(self, value: Any) -> Any:
+        """A key's value as a person writes it: ClickHouse hands over a FixedString as bytes, and takes it as text."""
+        if self.engine != "clickhouse" or not isinstance(value, bytes):
+            return value
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value
+
     def key(self, columns: Sequence[str]) -> str:
         """SQL for a row's key as JSON text, where the engine writes it."""
         values = [self.expression(column) for column in columns]

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from stepwell.databases.database import Command, Database
-from stepwell.errors import BadRequest, Fenced
+from stepwell.errors import BadRequest, ConnectionLost, Fenced, Refused
 from stepwell.jobs.batch import Connections
 from stepwell.jobs.changes import MOST_KEYS, read_keys, settle
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.encoding import encoding_of, load_value
 from stepwell.jobs.lease import Lease
+from stepwell.jobs.rows import Place, take_back
 from stepwell.jobs.runner import Site
 from stepwell.jobs.sources import among, load_key
 from stepwell.ledger import changes, ensured
@@ -61,7 +62,7 @@ def undo(
     Stopped or killed, it is repeated to go on. Raises LeaseHeld while the job runs, BadRequest for one without a way
     back.
     """
-    _check(definition, site)
+    _check(definition)
     return _way_back(definition, site, "undone", "", tell, stop or threading.Event())
 
 
@@ -72,7 +73,7 @@ def reassess(
 
     Raises LeaseHeld while the job runs, BadRequest for one whose changes are not recorded, or without a `where`.
     """
-    _check(definition, site)
+    _check(definition)
     if definition.undo:
         raise BadRequest(f"{definition.reference} has an undo of its own, which takes back all rows or none")
     if not definition.source.where:
@@ -83,18 +84,13 @@ def reassess(
     return _way_back(definition, site, "pending", DEFAULT, tell, stop or threading.Event())
 
 
-def _check(definition: Definition, site: Site) -> None:
+def _check(definition: Definition) -> None:
     if definition.undo:
         return
     if not definition.records:
         raise BadRequest(
             f"{definition.reference} has no way back: it does not record what it changes",
             "Name the columns it changes (records), or write an undo of its own.",
-        )
-    if not site.open(definition.source.database).transactional:
-        raise BadRequest(
-            f"{definition.reference} changes {definition.source.table} in ClickHouse, where values can't be put back",
-            "Write an undo of its own: insert whole rows with a newer version, for example.",
         )
 
 
@@ -105,6 +101,8 @@ def _way_back(
     with Lease(lambda: site.open(site.ledger), definition.name) as lease, ExitStack() as stack:
         stack.callback(connections.close)
         back = _Back(definition, connections, site.ledger, lease)
+        if not definition.undo:
+            back.try_to_put()
         # First, so that nothing runs the job again between two halves of its undo.
         back.begin(state)
         report = back.by_the_job() if definition.undo else back.by_the_record(reason, tell, stop)
@@ -128,6 +126,18 @@ class _Back:
     @property
     def source(self) -> Database:
         return self.connections.get(self.definition.source.database)
+
+    def try_to_put(self) -> None:
+        """Whether the rows' table takes values back, tried on no row. Raises BadRequest."""
+        try:
+            self.source.put(self.definition.source.table, {self.definition.records[0]: None}, "1 = 0")
+        except ConnectionLost:
+            raise
+        except Refused as error:
+            raise BadRequest(
+                f"{self.definition.reference} has no way back: {error.said}",
+                "Write an undo of its own.",
+            ) from None
 
     def begin(self, state: str) -> None:
         """Record what batches that died had changed, and let the job's next run begin anew."""
@@ -168,14 +178,16 @@ class _Back:
         """Take back the changes of these rows; returns how many rows were restored, and the keys of those left."""
         with ExitStack() as stack:
             stack.enter_context(self.ledger.transaction())
-            if self.source is not self.ledger:
+            if self.source is not self.ledger and self.source.transactional:
                 stack.enter_context(self.source.transaction())  # left first: it commits before the ledger
             made = changes.of_keys(self.ledger, self.definition.name, keys)
+            left = self.other_rows([change for change in made if Place.parse(change.key)], reason)
+            made = [change for change in made if not Place.parse(change.key)]
+            keys = list(dict.fromkeys(change.key for change in made))
             columns = sorted({column for change in made for column in change.old})
             current = self.current(keys, columns)
             taken: dict[int, list[str]] = defaultdict(list)
             restored: dict[tuple[tuple[str, str], ...], list[str]] = defaultdict(list)
-            left = []
             for key, its in groupby(made, key=lambda change: change.key):
                 back = unwind(current.get(key), list(its), reason)
                 for batch in back.batches:
@@ -191,6 +203,19 @@ class _Back:
             self.assert_ours()
         return len({key for those in taken.values() for key in those} - set(left)), left
 
+    def other_rows(self, made: Sequence[Change], reason: str) -> list[str]:
+        """Take back the rows that the job added to other tables or removed there; returns the keys of those left."""
+        left = []
+        for change in made:
+            place = Place.parse(change.key)
+            if place is None or not change.reason.startswith(reason):
+                continue
+            if take_back(self.connections.get(change.place.split(".", 1)[0]), place, change):
+                changes.mark_undone(self.ledger, self.definition.name, change.batch, [change.key])
+            else:
+                left.append(change.key)
+        return left
+
     def current(self, keys: Sequence[str], columns: Sequence[str]) -> dict[str, Values]:
         """What the rows hold now, locked until the end of the transaction."""
         table, row_keys = self.definition.source.table, self.definition.row_keys
@@ -204,11 +229,9 @@ class _Back:
 
     def put(self, values: Iterable[tuple[str, str]], keys: Sequence[str]) -> None:
         """Give rows these values: most jobs found the same one, such as NULL, in all of them."""
-        columns, texts = zip(*values, strict=True)
         rows = among(self.definition.row_keys, [load_key(key) for key in keys])
-        assignments = ", ".join(f"{column} = ?" for column in columns)
-        text = f"UPDATE {self.definition.source.table} SET {assignments} WHERE {rows.text}"
-        self.source.run(Command(text=text, parameters=(*map(load_value, texts), *rows.parameters)))
+        held = {column: load_value(text) for column, text in values}
+        self.source.put(self.definition.source.table, held, rows.text, rows.parameters)
 
     def assert_ours(self) -> None:
         """In the transaction: nobody else has the job by now, or gets it before the commit. Raises Fenced."""

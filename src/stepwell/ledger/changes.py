@@ -51,18 +51,25 @@ def add(ledger: Database, changes: Iterable[Change]) -> None:
         ledger.insert("stepwell_change", MADE, rows)
 
 
-def of_keys(ledger: Database, job: str, keys: Sequence[str], undone: bool = False) -> list[Change]:
-    """The changes of these rows, the newest of a row first; with `undone`, also those that were undone."""
+def of_keys(ledger: Database, job: str, keys: Sequence[str], undone: bool = False, further: str = "") -> list[Change]:
+    """The changes of these rows, the newest of a row first; with `undone`, also those that were undone.
+
+    With `further`, also those of rows that are these keys and this text: rows of other tables with the same key.
+    """
+    others = " OR substr(row_key, 1, ?) = ?" * len(keys) if further else ""
+    beginnings = [part for key in keys for part in (len(key + further), key + further)] if further else []
     if not keys:
         return []
     rows = ledger.query(
         f"""
         SELECT {COLUMNS}
         FROM stepwell_change
-        WHERE job = ? AND row_key IN ({", ".join("?" * len(keys))}) {"" if undone else "AND undone = 0"}
+        WHERE job = ?
+            AND (row_key IN ({", ".join("?" * len(keys))}){others})
+            {"" if undone else "AND undone = 0"}
         ORDER BY row_key, at DESC, batch DESC
         """,
-        (job, *keys),
+        (job, *keys, *beginnings),
     )
     return [_change(row) for row in rows]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from stepwell.databases import lines
-from stepwell.databases.clickhouse import catalog, inserts, opening, pressure, tracking
+from stepwell.databases.clickhouse import catalog, inserts, opening, pressure, tracking, versions
 from stepwell.databases.clickhouse import evidence as evidences
 from stepwell.databases.clickhouse.catalog import End
 from stepwell.databases.clickhouse.folder import folder_lock
@@ -191,6 +191,9 @@ class ClickhouseDatabase:
             )
         except Exception as error:
             raise refused(error) from None
+
+    def put(self, table: str, values: Mapping[str, Any], where: str, parameters: Sequence[Any] = ()) -> None:
+        versions.put(self, table, values, where, parameters)
 
     def unload(self, text: str, parameters: Sequence[Any] = ()) -> Generator[bytes, None, None]:
         if parameters:

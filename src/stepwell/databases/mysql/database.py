@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -18,6 +18,7 @@ from stepwell.databases.mysql.settling import judge
 from stepwell.databases.mysql.statement import as_sql, as_written, quoted
 from stepwell.databases.mysql.tracking import TABLES
 from stepwell.databases.mysql.watching import Watch, lock_holder
+from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
 from stepwell.errors import ConnectionLost, Denied, LockHeld, LockLost, Refused
 
@@ -165,6 +166,9 @@ class MysqlDatabase:
         places = ", ".join("?" for _ in columns)
         text = f"INSERT INTO {as_sql(table)} ({names}) VALUES ({places})"
         self._connection.insert(text, rows, self._packet)
+
+    def put(self, table: str, values: Mapping[str, Any], where: str, parameters: Sequence[Any] = ()) -> None:
+        self.run(updating(table, values, where, parameters))
 
     def unload(self, text: str, parameters: Sequence[Any] = ()) -> Generator[bytes, None, None]:
         return lines.encode(self._connection.stream(text, parameters))

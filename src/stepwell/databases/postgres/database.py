@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome, Signal
 from stepwell.databases.postgres import activity, conduct, migration_lock, pressure
+from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
 from stepwell.errors import CannotConnect, ConnectionLost, StepwellError
 
@@ -115,6 +116,9 @@ class PostgresDatabase:
         session = self._session
         session.unlimit_statements()
         session.copy(table, columns, rows)
+
+    def put(self, table: str, values: Mapping[str, Any], where: str, parameters: Sequence[Any] = ()) -> None:
+        self.run(updating(table, values, where, parameters))
 
     def unload(self, text: str, parameters: Sequence[Any] = ()) -> Generator[bytes, None, None]:
         """The rows of a SELECT as tab-separated lines, in chunks, by COPY."""
