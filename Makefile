@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: demo test lint bench soak clean
+.PHONY: demo test lint bench soak docs clean
 
 demo: $(VENV)/demo
 	$(BIN)/stepwell demo opik --scale $(or $(SCALE),1)
@@ -28,8 +28,12 @@ soak: $(VENV)/dev
 	tools/install-servers
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m soak
 
+docs: $(VENV)/dev
+	$(BIN)/mkdocs build --quiet --strict
+	@echo "the manual is in site/index.html"
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis opik-demo
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis opik-demo site
 
 $(VENV)/demo: pyproject.toml constraints.txt | $(VENV)/python
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[embedded]"
