@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     base.add_argument("reference", help="the last that is there, e.g. state/0042; only `state`: make the tables alone")
     up.add_argument("--wait", action="store_true", help="run the release's jobs too, and go on until all is done")
     jobs = verbs.add_parser("job", help="look at the jobs, run and steer them")
-    job_verbs = jobs.add_subparsers(dest="job_command", required=True, metavar="VERB")
+    job_verbs = jobs.add_subparsers(prog=jobs.prog, dest="job_command", required=True, metavar="VERB")
     for name, about in (
         ("list", "every job and how far it is"),
         ("show", "one job: what it does, its failed rows"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -42,12 +41,12 @@ class Output:
     def result(self, value: dict[str, Any]) -> None:
         """The whole result for a program."""
         if self.as_json:
-            print(json.dumps(value, indent=2, default=str), flush=True)
+            _print_json(value)
 
     def error(self, error: StepwellError) -> None:
         if self.as_json:
             shape = {"kind": error.kind, "what": error.what, "where": error.where, "said": error.said}
-            print(json.dumps({"error": shape | {"now": error.now, "do": error.do}}, indent=2), flush=True)
+            _print_json({"error": shape | {"now": error.now, "do": error.do}})
         self._clear()
         print(f"error: {error}", file=sys.stderr, flush=True)
 
@@ -104,6 +103,12 @@ class Output:
         if self._live:
             print("\r\x1b[K", end="", flush=True)
             self._live = ""
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    import json  # what a run with nothing to do never needs
+
+    print(json.dumps(value, indent=2, default=str), flush=True)
 
 
 def describe(activity: Activity) -> str:

@@ -7,7 +7,6 @@ what a person accepted. Here both are read; `journal.py` writes them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -149,8 +148,17 @@ def _entry(row: Iterable[object]) -> Entry:
         str(event),
         str(checksum),
         str(tag),
-        json.loads(str(evidence or "{}")),
+        _evidence(str(evidence or "")),
         str(note or ""),
         str(who),
         str(at),
     )
+
+
+def _evidence(text: str) -> Evidence:
+    if not text:
+        return {}
+    import json  # a history without anything open has no need of it
+
+    found: Evidence = json.loads(text)
+    return found
