@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
 
 from stepwell.errors import StepwellError
-from stepwell.jobs.runner import Listener, Outcome, Progress
+from stepwell.jobs.runner import Progress
 from stepwell.project import Project
+
+Result = TypeVar("Result")
 
 LOGGER = logging.getLogger("stepwell")
 
@@ -44,10 +47,10 @@ async def aworker(project: Project) -> AsyncIterator[None]:
         await asyncio.to_thread(thread.join)
 
 
-async def arun_job(project: Project, name: str, tell: Listener, stop: threading.Event | None = None) -> Outcome:
-    """`project.run_job` beside the event loop. Cancelled, it ends after the batch under way, its lease freed."""
+async def beside(verb: Callable[[threading.Event], Result], stop: threading.Event | None = None) -> Result:
+    """Run a verb beside the event loop. Cancelled, it is told to stop, and has ended before this returns."""
     stop = stop or threading.Event()
-    running = asyncio.ensure_future(asyncio.to_thread(project.run_job, name, tell, stop))
+    running = asyncio.ensure_future(asyncio.to_thread(verb, stop))
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:

@@ -501,9 +501,9 @@ class JobStalled(StepwellError):
 
     def __init__(self, reference: str, times: int, error: str) -> None:
         super().__init__(
-            f"{reference} stalled: it met trouble {times} times",
+            f"{reference} stalled: it met trouble" + (f" {times} times" if times > 1 else ""),
             said=error,
-            now="all batches but this one are done or not begun; nothing is lost",
+            now="what is done is recorded, and the batch under way was rolled back; nothing is lost",
             do="Mend the cause; the next run goes on from here.",
         )
 

@@ -30,9 +30,14 @@ if TYPE_CHECKING:
 
     from stepwell.jobs.definition import Definition
     from stepwell.jobs.lazy import Lazy
+    from stepwell.jobs.limits import Limits
+    from stepwell.jobs.overview import Overview
     from stepwell.jobs.runner import Listener as JobListener
     from stepwell.jobs.runner import Outcome, Site
-    from stepwell.jobs.service import Overview
+    from stepwell.jobs.steer import Word
+    from stepwell.jobs.undo import Listener as UndoListener
+    from stepwell.jobs.undo import UndoReport
+    from stepwell.ledger.changes import Change
     from stepwell.schema import events
     from stepwell.schema.outlook import Outlook, State
 
@@ -160,23 +165,29 @@ class Project:
 
     def missing(self, definition: Definition) -> list[str]:
         """What of a job's requirements is not complete now."""
-        if not definition.requires:
-            return []
-        with self.targets() as targets:
+        return self._missing([definition], LOCK_WAIT)[definition.name] if definition.requires else []
+
+    def _missing(self, definitions: Sequence[Definition], patience: float) -> dict[str, list[str]]:
+        with self.targets(patience) as targets:
             options = self._options(None, targets)
             needs = plan.find_needs(targets, options.others)
             graph.order(needs)  # jobs that require each other would wait for ever
             done = {f"{target.database.name}/{version}" for target in targets for version in target.history.applied}
             done |= {step.reference for step in options.others if step.complete}
             notes = {step.reference: f" ({step.note})" for step in options.others if step.note}
-            return [other + notes.get(other, "") for other in needs[definition.reference] if other not in done]
+            return {
+                job.name: [other + notes.get(other, "") for other in needs[job.reference] if other not in done]
+                for job in definitions
+            }
 
-    def overview(self) -> list[Overview]:
-        """Every job and its state."""
-        from stepwell.jobs import service
+    def overview(self, *names: str) -> list[Overview]:
+        """The state of these jobs, or of all: how far each is, and why it makes no progress. Raises BadRequest."""
+        from stepwell.jobs import overview
 
+        chosen = [self.job(name) for name in names] or self.jobs()
+        # A chDB folder that a worker has open must not hold up who only asks.
         with self.ledger() as ledger:
-            return service.overview(self.jobs(), ledger, self.missing)
+            return overview.overview(chosen, ledger, partial(self._missing, patience=0.0), self.variables)
 
     def lazy(self, name: str) -> Lazy:
         """A job's batch code for single keys. Raises BadRequest, BadJob."""
@@ -203,7 +214,65 @@ class Project:
         """As `run_job`, beside the event loop. Cancelled, it ends after the batch under way, its lease freed."""
         from stepwell import embedded
 
-        return await embedded.arun_job(self, name, tell, stop)
+        return await embedded.beside(lambda stop: self.run_job(name, tell, stop), stop)
+
+    def steer_job(self, name: str, word: Word) -> None:
+        """Tell a job to `pause`, `resume`, `cancel` or `retry`, wherever it runs. Raises BadRequest."""
+        from stepwell.jobs import steer
+
+        with self.ledger() as ledger:
+            steer.steer(ledger, self.job(name).name, word)
+
+    def limit_job(self, name: str, assignments: Sequence[str] = ()) -> Limits:
+        """Set limits such as `size=500` that hold from the job's next batch on; returns all. Raises BadRequest."""
+        from stepwell.jobs import steer
+
+        with self.ledger() as ledger:
+            return steer.limit(ledger, self.job(name).name, assignments)
+
+    def why(self, name: str, *key: object) -> list[Change]:
+        """What a job changed in the row of this key, the newest first, with reasons. Raises BadRequest."""
+        from stepwell.jobs import changes
+
+        with self.ledger() as ledger:
+            return changes.why(ledger, self.job(name).name, key)
+
+    def undo_job(
+        self, name: str, tell: UndoListener = _silent, stop: Event | None = None, dry_run: bool = False
+    ) -> UndoReport:
+        """Take back all that a job changed, but where others wrote since. Raises LeaseHeld, BadRequest."""
+        from stepwell.jobs import undo
+
+        with self.ledger():
+            pass
+        verb = undo.preview if dry_run else undo.undo
+        return verb(self.job(name), self.site(), tell=tell, stop=stop)
+
+    def reassess_job(self, name: str, tell: UndoListener = _silent, stop: Event | None = None) -> UndoReport:
+        """Take back what a job judged by default, for its next run to judge again. Raises LeaseHeld, BadRequest."""
+        from stepwell.jobs import undo
+
+        with self.ledger():
+            pass
+        return undo.reassess(self.job(name), self.site(), tell=tell, stop=stop)
+
+    async def awhy(self, name: str, *key: object) -> list[Change]:
+        """As `why`, beside the event loop."""
+        from stepwell import embedded
+
+        return await embedded.beside(lambda stop: self.why(name, *key))
+
+    async def aundo_job(self, name: str, tell: UndoListener = _silent) -> UndoReport:
+        """As `undo_job`, beside the event loop. Cancelled, it ends after the rows under way; repeat it to go on."""
+        from stepwell import embedded
+
+        return await embedded.beside(lambda stop: self.undo_job(name, tell, stop))
+
+    async def areassess_job(self, name: str, tell: UndoListener = _silent) -> UndoReport:
+        """As `reassess_job`, beside the event loop. Cancelled, it ends after the rows under way."""
+        from stepwell import embedded
+
+        return await embedded.beside(lambda stop: self.reassess_job(name, tell, stop))
 
     def work(self, tell: JobListener, stop: Event) -> None:
         """Run all enabled jobs, cycle after cycle, until `stop` is set."""

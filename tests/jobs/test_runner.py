@@ -396,9 +396,9 @@ def test_the_list_says_how_far_each_job_is_and_what_it_waits_for(tmp_path: Path,
     run(project, "one")
     fill(sqlite, 5, start=11)
     text = project("job", "list").stdout
-    assert text.splitlines()[0].split() == ["JOB", "STATE", "DONE", "LEFT", "FAILED"]
-    assert text.splitlines()[1].split() == ["one", "complete", "10", "0", "0"]
-    assert text.splitlines()[2].split() == ["two", "pending", "0", "?", "0"]
+    assert text.splitlines()[0].split() == ["JOB", "STATE", "DONE", "LEFT", "SHARE", "FAILED"]
+    assert text.splitlines()[1].split() == ["one", "complete", "10", "0", "100%", "0"]
+    assert text.splitlines()[2].split() == ["two", "pending", "0", "?", "?", "0"]
     listed = json.loads(project("job", "list", "--json").stdout)["jobs"]
     assert [(one["name"], one["state"], one["done"]) for one in listed] == [
         ("one", "complete", 10),

@@ -1,18 +1,23 @@
-"""The commands about jobs."""
+"""The commands that run jobs, steer them, and show how far they are."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import math
 import signal
+import textwrap
 import threading
 import time
+from collections import deque
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 
 from stepwell.cli.output import Output, duration, plural
 from stepwell.errors import LeaseHeld
+from stepwell.jobs.limits import Limits
+from stepwell.jobs.overview import ENDED, Overview
 from stepwell.jobs.runner import Outcome, Progress
-from stepwell.jobs.service import Overview
 from stepwell.ledger.jobs import Ledger
 from stepwell.project import Project
 from stepwell.schema.plan import Options
@@ -20,6 +25,9 @@ from stepwell.schema.upgrade import Result
 
 LOOK = 1.0
 """Seconds between two looks at a job that somebody else runs."""
+
+MOST_SHOWN = 20
+"""Rows that are named one by one; `--json` names all."""
 
 
 def job(options: argparse.Namespace, output: Output) -> int:
@@ -33,56 +41,87 @@ def job(options: argparse.Namespace, output: Output) -> int:
             return _ended(_run(project, options.name, output), output)
         case "watch":
             return _watch(project, options.name, output)
-        case verb:
-            return _steer(project, options.name, verb, output)
+        case "set":
+            return _set(project, options, output)
+        case "why" | "undo" | "reassess" as verb:
+            from stepwell.cli import changes
+
+            return {"why": changes.why, "undo": changes.undo, "reassess": changes.reassess}[verb](
+                project, options, output
+            )
+        case _:
+            return _steer(project, options, output)
+
+
+def stop_on_signals() -> threading.Event:
+    """What SIGTERM and Ctrl-C set from now on, so that what is under way is ended in order."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+# --- running --------------------------------------------------------------------------------------------------
 
 
 def up_to_the_end(project: Project, options: Options, result: Result, output: Output) -> Result:
     """Run the release's jobs, each once, and apply the scripts that wait for them, as long as that leads on."""
-    applied, tried = list(result.applied), set[str]()
+    applied, skipped, tried = list(result.applied), result.skipped, set[str]()
     while True:
         ready = [
             found.name
             for found in project.overview()
-            if found.state != "complete" and not found.waits_for and found.name not in tried
+            if found.state not in ENDED and not found.waits_for and found.name not in tried
         ]
         if not ready:
-            return replace(result, applied=applied)
+            return replace(result, applied=applied, skipped=skipped)
         for name in ready:
             tried.add(name)
-            try:
-                _run(project, name, output)
-            except LeaseHeld as error:
-                output.note(error.what)
-                _watch(project, name, output)
+            _run_in_turn(project, name, output)
         result = project.up(options, output.tell)
+        # What this run's earlier rounds applied is no script that it found applied.
+        skipped = result.skipped - len(applied)
         applied += result.applied
+
+
+def _run_in_turn(project: Project, name: str, output: Output) -> None:
+    """Run a job as soon as nobody else does."""
+    told = False
+    while True:
+        try:
+            _run(project, name, output)
+            return
+        except LeaseHeld as error:
+            if not told:
+                output.note(error.what)
+            told = True
+        pace = Pace()
+        while (one := project.overview(name)[0]).holder:
+            output.live(_progress(one, pace.of(one.done)))
+            time.sleep(LOOK)
 
 
 def work(options: argparse.Namespace, output: Output) -> int:
     """Run until SIGTERM or Ctrl-C; the batch under way is finished first."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    Project.load(options.project).work(lambda progress: None, stop)
+    Project.load(options.project).work(lambda progress: None, stop_on_signals())
     return 0
 
 
 def _run(project: Project, name: str, output: Output) -> Outcome:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    started = time.monotonic()
+    started, pace, rows = time.monotonic(), Pace(), 0
 
     def tell(progress: Progress) -> None:
-        seconds = time.monotonic() - started
-        output.live(f"job/{progress.job}  {_described(progress, seconds)}")
+        nonlocal rows
+        rows += progress.batch_rows
+        output.live(f"job/{progress.job}  {_described(progress, pace.of(progress.rows_done))}")
 
-    outcome = project.run_job(name, tell, stop)
+    outcome = project.run_job(name, tell, stop_on_signals())
     seconds = time.monotonic() - started
-    rate = f", {outcome.rows_done / seconds:,.0f} rows/s" if seconds and outcome.rows_done else ""
-    output.line(f"job/{outcome.job:<44} {_state(outcome)}, {duration(seconds)}{rate}")
+    rate = f", {rows / seconds:,.0f} rows/s" if rows else ""
+    output.line(f"job/{outcome.job:<40} {_state(outcome)}, {duration(seconds)}{rate}")
+    if outcome.failed:
+        output.line(f"  `stepwell job show {outcome.job}` names the rows that failed, and why")
     return outcome
 
 
@@ -100,79 +139,179 @@ def _state(outcome: Outcome) -> str:
     return f"{outcome.state}, {rows} migrated"
 
 
-def _described(progress: Progress, seconds: float) -> str:
-    parts = [f"{progress.rows_done:,} rows"]
-    if seconds > 0:
-        parts.append(f"{progress.rows_done / seconds:,.0f}/s")
-    total = progress.rows_done + progress.rows_left
-    if progress.rows_left > 0 and progress.rows_done:
-        parts.append(f"{progress.rows_done / total:.0%}")
-        parts.append(f"{duration(seconds * progress.rows_left / progress.rows_done)} left")
+class Pace:
+    """Rows a second of late: what is told of progress over the last half minute."""
+
+    def __init__(self) -> None:
+        self._heard: deque[tuple[float, int]] = deque()
+
+    def of(self, done: int) -> float:
+        """Take into account that so many rows are done by now; 0 until something moves."""
+        now = time.monotonic()
+        self._heard.append((now, done))
+        while len(self._heard) > 2 and now - self._heard[0][0] > 30:
+            self._heard.popleft()
+        since, before = self._heard[0]
+        return (done - before) / (now - since) if done > before else 0.0
+
+
+def _described(progress: Progress, rate: float) -> str:
     if progress.held_by:
-        parts.append(f"held back: {progress.held_by}")
-    return ", ".join(parts)
+        return f"{progress.rows_done:,} rows, held back: {progress.held_by}"
+    return ", ".join([f"{progress.rows_done:,} rows", *_ahead(progress.rows_done, progress.rows_left, rate)])
+
+
+def _ahead(done: int, left: int, rate: float) -> list[str]:
+    """The share that is done, rows a second, and the time left, as far as they are known."""
+    return [
+        *([_percent(done / (done + left))] if left > 0 else []),
+        *([f"{rate:,.0f} rows/s"] if rate else []),
+        *([f"{duration(left / rate)} left"] if rate and left > 0 else []),
+    ]
+
+
+def _percent(share: float) -> str:
+    """Rounded down: 100% means all."""
+    return f"{math.floor(100 * share)}%"
+
+
+# --- looking --------------------------------------------------------------------------------------------------
 
 
 def _list(project: Project, output: Output) -> int:
     found = project.overview()
-    rows: list[tuple[str, ...]] = [("JOB", "STATE", "DONE", "LEFT", "FAILED")]
+    rows: list[tuple[str, ...]] = [("JOB", "STATE", "DONE", "LEFT", "SHARE", "FAILED")]
     rows += [
-        (one.name, one.state, f"{one.done:,}", "?" if one.left < 0 else f"{one.left:,}", f"{one.failed:,}")
+        (
+            one.name,
+            one.state,
+            f"{one.done:,}",
+            "?" if one.left < 0 else f"{one.left:,}",
+            "?" if one.share is None else _percent(one.share),
+            f"{one.failed:,}",
+        )
         for one in found
     ]
-    output.table(rows)
-    for one in found:
-        for line in _remarks(one):
+    output.table(_right_aligned(rows, 2))
+    remarks = [(one.name, remark) for one in found for remark in _remarks(one)]
+    if remarks:
+        output.line()
+    for name, remark in remarks:
+        for line in textwrap.wrap(f"{name}: {remark}", 80, subsequent_indent="  ", break_on_hyphens=False):
             output.line(line)
-    output.result({"jobs": [asdict(one) for one in found]})
+    output.result({"jobs": [_as_json(one) for one in found]})
     return 0
 
 
-def _remarks(one: Overview) -> list[str]:
+def _right_aligned(rows: list[tuple[str, ...]], first: int) -> list[tuple[str, ...]]:
+    """The columns from `first` on, which are numbers, end below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        *([f"{one.name} waits for {', '.join(one.waits_for)}"] if one.waits_for else []),
-        *([f"{one.name} is held back: {one.held_by}"] if one.held_by else []),
-        *([f"{one.name} is run by {one.holder}"] if one.holder else []),
+        (*row[:first], *(cell.rjust(width) for cell, width in zip(row[first:], widths[first:], strict=True)))
+        for row in rows
     ]
+
+
+def _as_json(one: Overview) -> dict[str, object]:
+    return asdict(one) | {"share": one.share, "limits": Limits.load(one.limits).chosen}
+
+
+def _remarks(one: Overview) -> list[str]:
+    failed = f"{plural(one.failed, 'row')} failed; `stepwell job show {one.name}` names and explains them"
+    return [
+        *([one.reason] if one.reason else []),
+        *([f"run by {one.holder}, since {_clock(one.since)}"] if one.holder else []),
+        *([failed] if one.failed else []),
+    ]
+
+
+def _clock(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _show(project: Project, name: str, output: Output) -> int:
     definition = project.job(name)
-    one = next(found for found in project.overview() if found.name == definition.name)
+    [one] = project.overview(name)
     with project.ledger() as ledger:
         failures = Ledger(ledger).failures(definition.name)
-    output.line(f"{definition.reference}: {definition.about}")
-    output.line(f"  file     {definition.path}:{definition.line}")
-    output.line(f"  state    {one.state}")
-    output.line(f"  rows     {one.done:,} done, {'not counted' if one.left < 0 else f'{one.left:,}'} left")
-    for line in _remarks(one):
-        output.line(f"  {line}")
-    for key, error, _ in failures:
-        output.line(f"  failed   {key}: {error}")
-    output.result(asdict(one) | {"failures": [{"key": key, "error": error} for key, error, _ in failures]})
+    output.line(": ".join(filter(None, [definition.reference, definition.about])))
+
+    def say(label: str, text: str) -> None:
+        indent = " " * 11
+        for line in textwrap.wrap(text, 80, initial_indent=f"  {label:<9}", subsequent_indent=indent,
+                                  break_on_hyphens=False):  # fmt: skip
+            output.line(line)
+
+    say("file", f"{definition.path}:{definition.line}")
+    say("state", one.state)
+    if one.reason:
+        say("why", one.reason)
+    left = "not counted" if one.left < 0 else f"{one.left:,}"
+    say("rows", f"{one.done:,} done, {left} left" + ("" if one.share is None else f", {_percent(one.share)}"))
+    if one.holder:
+        say("run by", f"{one.holder}, since {_clock(one.since)}")
+    if one.limits:
+        say("limits", _limits(Limits.load(one.limits)))
+    if failures:
+        say("failed", f"{plural(len(failures), 'row')}; `stepwell job retry {one.name}` tries them again")
+    for key, error, _ in failures[:MOST_SHOWN]:
+        say("", f"{key}: {error}")
+    if len(failures) > MOST_SHOWN:
+        say("", f"and {len(failures) - MOST_SHOWN:,} more; --json names all")
+    output.result(_as_json(one) | {"failures": [{"key": key, "error": error} for key, error, _ in failures]})
     return 0
 
 
 def _watch(project: Project, name: str, output: Output) -> int:
-    definition = project.job(name)
-    while True:
-        one = next(found for found in project.overview() if found.name == definition.name)
-        share = "" if one.share is None else f", {one.share:.0%}"
-        output.live(f"job/{one.name}  {one.state}, {one.done:,} rows{share}")
-        if one.state in ("complete", "paused", "cancelled"):
-            output.line(f"job/{one.name} is {one.state}")
-            return 0
+    pace = Pace()
+    while (one := project.overview(name)[0]).state not in ENDED:
+        output.live(_progress(one, pace.of(one.done)))
         time.sleep(LOOK)
+    output.line(f"job/{one.name} is {one.state}, {plural(one.done, 'row')} migrated")
+    for remark in _remarks(one):
+        output.line(f"  {remark}")
+    output.result(_as_json(one))
+    return 0 if one.state in ("complete", "off") and not one.failed else 1
 
 
-def _steer(project: Project, name: str, verb: str, output: Output) -> int:
-    definition = project.job(name)
-    with project.ledger() as database:
-        ledger = Ledger(database)
-        if verb == "retry":
-            ledger.retry_failures(definition.name)
-        state = {"pause": "paused", "cancel": "cancelled"}.get(verb, "pending")
-        ledger.update(definition.name, None, state=state, quiet_passes=0)
-    output.line(f"{definition.reference} is {state}")
-    output.result({"job": definition.name, "state": state})
+def _progress(one: Overview, rate: float) -> str:
+    moving = [f"{one.done:,} rows", *_ahead(one.done, one.left, rate)]
+    return f"job/{one.name}  {one.state}, {', '.join([one.reason, *moving[:2]] if one.reason else moving)}"
+
+
+# --- steering -------------------------------------------------------------------------------------------------
+
+
+def _steer(project: Project, options: argparse.Namespace, output: Output) -> int:
+    project.steer_job(options.name, options.job_command)
+    [one] = project.overview(options.name)
+    output.line(f"job/{one.name} is {one.state}")
+    if one.reason and options.job_command in ("resume", "retry"):
+        output.line(f"  {one.reason}")
+    output.result({"job": one.name, "state": one.state})
     return 0
+
+
+def _set(project: Project, options: argparse.Namespace, output: Output) -> int:
+    limits = project.limit_job(options.name, options.limits)
+    name = options.name.removeprefix("job/")
+    output.line(f"job/{name}: {_limits(limits)}")
+    output.result({"job": name, "limits": limits.chosen})
+    return 0
+
+
+def _limits(limits: Limits) -> str:
+    """What a person has set, in words."""
+    words = {
+        "size": f"size at most {limits.size or 0:,} rows",
+        "target": f"target {_span(limits.target)} a batch",
+        "workers": f"workers {limits.workers}",
+        "pause": f"pause {_span(limits.pause)} after each batch",
+    }
+    return ", ".join(words[name] for name in limits.chosen) or "no limits but those of its file"
+
+
+def _span(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds * 1000:g}ms" if seconds < 1 else f"{seconds:g}s"

@@ -112,11 +112,23 @@ def _parser() -> argparse.ArgumentParser:
         ("resume", "let a paused or cancelled job go on"),
         ("cancel", "stop a job for good; what it has done stays"),
         ("retry", "try the rows again that failed by themselves"),
+        ("set", "show or set limits that hold from the next batch on"),
+        ("why", "what the job changed in a row, and why"),
+        ("undo", "give the rows back what they held before the job, unless others wrote since"),
+        ("reassess", "have the rows judged again that were judged by default"),
     ):
         one = job_verbs.add_parser(name, help=about, description=about, parents=[every])
         one.set_defaults(run=commands.job)
         if name != "list":
             one.add_argument("name")
+        if name == "set":
+            one.add_argument("limits", nargs="*", metavar="LIMIT=VALUE",
+                             help="size=500 target=100ms workers=2 pause=1s; `size=` takes one away")  # fmt: skip
+        if name == "why":
+            one.add_argument("key", nargs="+", help="the row's key, one argument a column")
+        if name == "undo":
+            one.add_argument("--yes", action="store_true", help="do not ask")
+            one.add_argument("--dry-run", action="store_true", help="count and name rows; change nothing")
     verb("work", commands.work, "run all enabled jobs, cycle after cycle, until SIGTERM")
     demo = verb("demo", commands.demo, "run a bundled example in a folder, with data, to its end")
     demo.add_argument("example", choices=["opik"])

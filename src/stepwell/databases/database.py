@@ -97,6 +97,8 @@ class Database(Protocol):
     """Whether it has transactions."""
     session_lock: bool
     """Whether `lock` is held by the working connection itself, so that neither can outlive the other."""
+    single_writer: bool
+    """Whether a transaction that writes keeps out all other writers, who look for their turn now and then."""
 
     def connect(self) -> None:
         """Open the working connection. Raises CannotConnect with what to do about it."""

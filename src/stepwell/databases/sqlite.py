@@ -110,6 +110,7 @@ class SqliteDatabase:
 
     engine = "sqlite"
     session_lock = True
+    single_writer = True
     transactional = True
 
     def __init__(self, name: str, url: Url, root: Path) -> None:

@@ -23,7 +23,7 @@ from stepwell.jobs.rows import OF
 from stepwell.jobs.sources import Key, among, dump_key, load_key
 from stepwell.ledger import changes
 from stepwell.ledger.changes import Change
-from stepwell.ledger.jobs import CLOCK, LOCKED
+from stepwell.ledger.jobs import CLOCK, LOCKED, this_process
 
 MOST_KEYS = 500
 """Keys that are asked for in one statement."""
@@ -139,7 +139,7 @@ def _compared_in_sql(batch: Batch, definition: Definition, number: int, encoding
     database.query(
         f"""
         INSERT INTO stepwell_change ({", ".join(changes.MADE)})
-        SELECT ?, b.row_key, ?, ?, b.held, t.held, {reason}, {CLOCK[database.engine]}
+        SELECT ?, b.row_key, ?, ?, b.held, t.held, {reason}, ?, {CLOCK[database.engine]}
         FROM {before} AS b
         JOIN (SELECT {selected} FROM {batch.table} {whole}) AS t ON {same_row}
         {its_reason}
@@ -150,6 +150,7 @@ def _compared_in_sql(batch: Batch, definition: Definition, number: int, encoding
             number,
             place(definition),
             batch.notes.reason,
+            this_process(),
             *(batch.whole.parameters if whole else ()),
         ),
     )

@@ -115,17 +115,22 @@ class Governor:
     reason: str = ""
     _looked: float = float("-inf")
     _slowing: float = 0.0
-    _resume: float = field(default_factory=time.monotonic)
+    _ended: float = field(default_factory=time.monotonic)
+    _rest: float = 0.0
 
-    def lets_begin(self) -> bool:
-        """Whether the next batch may begin now. Looks at the databases, but no oftener than once in LOOK seconds."""
+    def lets_begin(self, pause: float = 0.0) -> bool:
+        """Whether the next batch may begin now, `pause` seconds after the one before at the earliest.
+
+        Looks at the databases, but no oftener than once in LOOK seconds.
+        """
         if time.monotonic() - self._looked >= LOOK:
             self._look()
-        return not self.reason and time.monotonic() >= self._resume
+        return not self.reason and time.monotonic() >= self._ended + max(pause, self._rest)
 
-    def ended(self, seconds: float, pause: float) -> None:
-        """Take into account that a batch ended which took so long; `pause` is the least pause after it, in seconds."""
-        self._resume = time.monotonic() + max(pause, seconds * self._slowing)
+    def ended(self, seconds: float, turn: float = 0.0) -> None:
+        """Take into account that a batch ended which took so long; `turn` seconds are left to others in any case."""
+        self._ended = time.monotonic()
+        self._rest = max(turn, seconds * self._slowing)
 
     def _look(self) -> None:
         reasons, slower = [], [0.0]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from stepwell.databases.database import Database
-from stepwell.errors import Fenced, JobStalled, StepwellError
+from stepwell.errors import Fenced, JobStalled, Refused, StepwellError
 from stepwell.jobs import sources
 from stepwell.jobs.batch import Connections
 from stepwell.jobs.definition import Definition, Drain, Groups
@@ -26,7 +26,7 @@ from stepwell.jobs.lease import Lease
 from stepwell.jobs.limits import MOST_WORKERS, Limits
 from stepwell.jobs.pressure import Governor, Thresholds
 from stepwell.jobs.size import BatchSize
-from stepwell.jobs.work import Report, Task, Verdict, do, passes
+from stepwell.jobs.work import Report, Task, Verdict, do, passes, words
 from stepwell.ledger.jobs import Ledger
 
 LOGGER = logging.getLogger("stepwell")
@@ -38,6 +38,12 @@ LONGEST_RETRY = 30.0
 
 OUTAGE_TRIES = 8
 """How often in a row the coordinator itself may meet passing trouble: half a minute in all."""
+
+LONGEST_TURN = 0.1
+"""Seconds between two batches on a database with one writer, at most: SQLite's longest pause between two tries."""
+
+LONGEST_TURN = 0.1
+"""Seconds between two batches on a database with one writer, at most: SQLite's longest pause between two looks."""
 
 QUIET_PAUSE = 0.2
 """Seconds between two passes that found nothing, in a run that is waited for."""
@@ -136,6 +142,8 @@ class _Run:
     done: int = 0
     left: int = -1
     migrated: int = 0
+    held: str = ""
+    batches: int = 0
     governor: Governor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -162,9 +170,17 @@ class _Run:
         """What a person allows, as heard last."""
         return Limits.load(self.lease.state.limits)
 
+    @property
+    def pause(self) -> float:
+        """Seconds from the end of a batch to the next, as a person wants it now; none before the first."""
+        return (self.limits.pause or 0.0) if self.batches else 0.0
+
     def show_held(self, reason: str) -> None:
-        """Tell why no batch begins; '' when they do again."""
+        """Tell why the job makes no progress; '' when it does again."""
+        if reason == self.held:
+            return
         self.ledger.update(self.definition.name, self.lease.token, held_by=reason[:500])
+        self.held = reason
         self.tell(Progress(self.definition.name, self.done, self.left, 0, 0.0, reason))
 
     @property
@@ -201,18 +217,26 @@ class _Run:
             before = self.done
             try:
                 return self.to_the_end(executor, work)
-            except JobStalled as error:
-                self.ledger.set_state(self.definition.name, self.lease.token, "stalled", error.said[:500])
+            except Fenced:
                 raise
             except StepwellError as error:
                 tries = 1 if self.done > before else tries + 1
                 if not passes(error) or tries >= OUTAGE_TRIES:
+                    self.note_stalled(error.said or error.what)
+                    if isinstance(error, Refused):
+                        raise JobStalled(self.definition.reference, tries, words(error)) from error
                     raise
                 wait(self.pending)
                 self.pending.clear()
                 self.waiting.clear()
                 self.close()
+                with suppress(StepwellError):  # the ledger may be what is out of reach
+                    self.show_held(f"tries again, {tries} of {OUTAGE_TRIES}: {words(error)}")
                 self.stop.wait(RETRY * 2 ** (tries - 1))
+
+    def note_stalled(self, reason: str) -> None:
+        with suppress(StepwellError):  # the ledger may be what is out of reach
+            self.ledger.set_state(self.definition.name, self.lease.token, "stalled", reason[:500])
 
     def to_the_end(self, executor: Executor, work: Callable[[Task], Report]) -> Outcome:
         definition, token = self.definition, self.lease.token
@@ -221,6 +245,7 @@ class _Run:
         first = definition.source.rows if isinstance(definition.source, Groups) else definition.source.size
         size = BatchSize(first, definition.target)
         self.ledger.set_state(definition.name, token, "running")
+        self.held = ""
         self.ledger.update(definition.name, token, started=self.ledger.clock())
         state = self.ledger.read(definition.name)
         assert state is not None
@@ -283,8 +308,9 @@ class _Run:
             halted = bool(self.halted)
             if halted and not self.pending:
                 return place
-            workers = self.limits.workers or self.definition.workers
-            while not halted and len(self.pending) < workers and self.governor.lets_begin():
+            # Where one writer keeps out the others, a second batch would only take their turns.
+            workers = 1 if self.source.single_writer else self.limits.workers or self.definition.workers
+            while not halted and len(self.pending) < workers and self.governor.lets_begin(self.pause):
                 task = self.due()
                 if task is None and not exhausted and not self.waiting:
                     cut = self.cut(size, place, failed)
@@ -361,8 +387,10 @@ class _Run:
         for name in set(report.used) - self.used().keys():  # by a worker elsewhere: its pressure is looked at from here
             with suppress(StepwellError):
                 self.connections().get(name)
-        self.governor.ended(report.seconds, self.limits.pause or 0.0)
+        self.batches += 1
+        self.governor.ended(report.seconds, self.turn_of_others(report.seconds))
         if report.verdict is Verdict.DONE:
+            self.show_held(self.governor.reason)
             size.learn(report.rows, report.seconds)
             self.done += report.rows
             self.migrated += report.rows
@@ -372,6 +400,14 @@ class _Run:
         else:
             self.split(task, report)
         self.tell(Progress(task.job, self.done, self.left, report.rows, report.seconds))
+
+    def turn_of_others(self, seconds: float) -> float:
+        """How long to leave writers alone behind a batch that took so long and kept them out.
+
+        They look for their turn after 1, 2, 5 … 25, 50, 100 ms (SQLite's busy handler), so half of the time that
+        they have waited meets the next look.
+        """
+        return min(LONGEST_TURN, seconds / 2) if self.source.single_writer else 0.0
 
     def try_again(self, report: Report, size: BatchSize) -> None:
         """Passing trouble: the same batch later, smaller if it was too much for the server. Raises JobStalled."""
@@ -383,8 +419,8 @@ class _Run:
             if self.split(task, report, keep_single=True):
                 return
         if tries >= self.definition.tries:
-            self.ledger.update(task.job, self.lease.token, held_by=report.error[:500])
             raise JobStalled(self.definition.reference, tries, report.error)
+        self.show_held(f"batch {task.number} is tried again, {tries} of {self.definition.tries}: {report.error}")
         pause = min(LONGEST_RETRY, RETRY * 2 ** (tries - 1))
         self.waiting.append((time.monotonic() + pause, task))
 

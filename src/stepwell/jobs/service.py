@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 
 from stepwell.databases.database import Database
 from stepwell.errors import JobNotReady, LeaseHeld, Refused, StepwellError
@@ -23,27 +22,6 @@ LOGGER = logging.getLogger("stepwell")
 
 Missing = Callable[[Definition], list[str]]
 """What of a job's requirements is not complete now, as references with notes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """A job as `job list` shows it. `left` is -1 where it was never counted."""
-
-    name: str
-    about: str
-    state: str
-    done: int
-    left: int
-    failed: int
-    holder: str
-    waits_for: tuple[str, ...] = ()
-    held_by: str = ""
-
-    @property
-    def share(self) -> float | None:
-        """The part that is done, 0 to 1; None where it is not known."""
-        total = self.done + self.left
-        return self.done / total if self.left >= 0 and total else None
 
 
 def steps(definitions: Sequence[Definition], ledger: Database) -> tuple[Step, ...]:
@@ -68,37 +46,9 @@ def _step(definition: Definition, state: JobState | None, ledger: Ledger) -> Ste
     if state and not complete:
         total = state.rows_done + state.rows_left
         done = state.rows_done + ledger.count_done(definition.name)
-        note = f"{min(1.0, done / total):.0%}" if state.rows_left >= 0 and total else state.state
+        share = f"{min(99, 100 * done // total)}%" if state.rows_left >= 0 and total else ""
+        note = ", ".join(filter(None, [share, "" if share and state.state in ("pending", "running") else state.state]))
     return Step(definition.reference, definition.requires, where, complete, note)
-
-
-def overview(definitions: Sequence[Definition], ledger: Database, missing: Missing) -> list[Overview]:
-    """Every job and its state. Reads only."""
-    states = _states(ledger)
-    found = []
-    for definition in definitions:
-        state = states.get(definition.name)
-        if state is None:
-            found.append(
-                Overview(definition.name, definition.about, "pending", 0, -1, 0, "", tuple(missing(definition)))
-            )
-            continue
-        book = Ledger(ledger)
-        since = book.count_done(definition.name)
-        found.append(
-            Overview(
-                definition.name,
-                definition.about,
-                state.state,
-                state.rows_done + since,
-                state.rows_left if state.rows_left < 0 else max(0, state.rows_left - since),
-                len(book.failures(definition.name)),
-                state.holder,
-                tuple(missing(definition)),
-                state.held_by,
-            )
-        )
-    return found
 
 
 def prepare(definitions: Sequence[Definition], ledger: Database) -> None:

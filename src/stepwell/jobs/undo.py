@@ -22,7 +22,7 @@ from stepwell.jobs.changes import MOST_KEYS, read_keys, settle
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.encoding import encoding_of, load_value
 from stepwell.jobs.lease import Lease
-from stepwell.jobs.rows import Place, take_back
+from stepwell.jobs.rows import Place, take_back, values_of
 from stepwell.jobs.runner import Site
 from stepwell.jobs.sources import among, load_key
 from stepwell.ledger import changes, ensured
@@ -38,10 +38,11 @@ Values = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class UndoReport:
-    """How far the way back went. `restored` rows are as they were, -1 where the job has an undo of its own;
+    """How far the way back went, of `total` rows. `restored` are as they were, -1 where the job has an undo of its own;
     `left` are the keys of those that were changed or deleted since."""
 
     job: str
+    total: int = 0
     restored: int = 0
     left: tuple[str, ...] = ()
     complete: bool = False
@@ -84,6 +85,20 @@ def reassess(
     return _way_back(definition, site, "pending", DEFAULT, tell, stop or threading.Event())
 
 
+def preview(
+    definition: Definition, site: Site, *, tell: Listener = _silent, stop: threading.Event | None = None
+) -> UndoReport:
+    """What `undo` would give back and leave now. Changes nothing; a job that runs goes on. Raises BadRequest."""
+    _check(definition)
+    if definition.undo:
+        return UndoReport(definition.name, 0, -1, (), True)
+    connections = Connections(site.open)
+    with ExitStack() as stack:
+        stack.callback(connections.close)
+        back = _Back(definition, connections, site.ledger)
+        return back.by_the_record("", tell, stop or threading.Event())
+
+
 def _check(definition: Definition) -> None:
     if definition.undo:
         return
@@ -103,8 +118,11 @@ def _way_back(
         back = _Back(definition, connections, site.ledger, lease)
         if not definition.undo:
             back.try_to_put()
+        settle(definition, back.source, back.ledger)
+        if reason and not changes.count_changed(back.ledger, definition.name, reason):
+            return UndoReport(definition.name, complete=True)  # a job with nothing to judge again stays complete
         # First, so that nothing runs the job again between two halves of its undo.
-        back.begin(state)
+        back.begin(state, lease.token)
         report = back.by_the_job() if definition.undo else back.by_the_record(reason, tell, stop)
         tell(report)
         return report
@@ -112,12 +130,12 @@ def _way_back(
 
 @dataclass(frozen=True, slots=True)
 class _Back:
-    """An undo under way."""
+    """An undo under way; without a lease it only looks."""
 
     definition: Definition
     connections: Connections
     ledger_name: str
-    lease: Lease
+    lease: Lease | None = None
 
     @property
     def ledger(self) -> Database:
@@ -139,10 +157,9 @@ class _Back:
                 "Write an undo of its own.",
             ) from None
 
-    def begin(self, state: str) -> None:
-        """Record what batches that died had changed, and let the job's next run begin anew."""
-        settle(self.definition, self.source, self.ledger)
-        Ledger(self.ledger).start_over(self.definition.name, self.lease.token, state)
+    def begin(self, state: str, token: int) -> None:
+        """Let the job's next run begin anew."""
+        Ledger(self.ledger).start_over(self.definition.name, token, state)
         ensured.forget(self.ledger, self.definition.name)
 
     def by_the_job(self) -> UndoReport:
@@ -158,21 +175,22 @@ class _Back:
                 for statement in undo:
                     source.run(Command(text=statement))
         changes.mark_all_undone(self.ledger, self.definition.name)
-        return UndoReport(self.definition.name, -1, (), True)
+        return UndoReport(self.definition.name, 0, -1, (), True)
 
     def by_the_record(self, reason: str, tell: Listener, stop: threading.Event) -> UndoReport:
         name, behind, restored = self.definition.name, "", 0
         left: list[str] = []
+        total = changes.count_changed(self.ledger, name, reason)
         while not stop.is_set():
             keys = changes.changed_keys(self.ledger, name, behind, MOST_KEYS, reason)
             if not keys:
-                return UndoReport(name, restored, tuple(left), True)
+                return UndoReport(name, total, restored, tuple(left), True)
             more, others = self.chunk(keys, reason)
             restored += more
             left += others
             behind = keys[-1]
-            tell(UndoReport(name, restored, tuple(left)))
-        return UndoReport(name, restored, tuple(left))
+            tell(UndoReport(name, total, restored, tuple(left)))
+        return UndoReport(name, total, restored, tuple(left))
 
     def chunk(self, keys: Sequence[str], reason: str) -> tuple[int, list[str]]:
         """Take back the changes of these rows; returns how many rows were restored, and the keys of those left."""
@@ -196,11 +214,12 @@ class _Back:
                     restored[tuple(sorted(back.values.items()))].append(key)
                 if back.left:
                     left.append(key)
-            for values, those in restored.items():
-                self.put(values, those)
-            for batch, those in taken.items():
-                changes.mark_undone(self.ledger, self.definition.name, batch, those)
-            self.assert_ours()
+            if self.lease:
+                for values, those in restored.items():
+                    self.put(values, those)
+                for batch, those in taken.items():
+                    changes.mark_undone(self.ledger, self.definition.name, batch, those)
+                self.assert_held(self.lease)
         return len({key for those in taken.values() for key in those} - set(left)), left
 
     def other_rows(self, made: Sequence[Change], reason: str) -> list[str]:
@@ -210,9 +229,12 @@ class _Back:
             place = Place.parse(change.key)
             if place is None or not change.reason.startswith(reason):
                 continue
-            if take_back(self.connections.get(change.place.split(".", 1)[0]), place, change):
+            database = self.connections.get(change.place.split(".", 1)[0])
+            if self.lease is None:
+                ours = values_of(database, place) in (change.old, change.new)
+            elif ours := take_back(database, place, change):
                 changes.mark_undone(self.ledger, self.definition.name, change.batch, [change.key])
-            else:
+            if not ours:
                 left.append(change.key)
         return left
 
@@ -233,12 +255,12 @@ class _Back:
         held = {column: load_value(text) for column, text in values}
         self.source.put(self.definition.source.table, held, rows.text, rows.parameters)
 
-    def assert_ours(self) -> None:
+    def assert_held(self, lease: Lease) -> None:
         """In the transaction: nobody else has the job by now, or gets it before the commit. Raises Fenced."""
         ledger = Ledger(self.ledger)
-        ledger.update(self.definition.name, self.lease.token, worked=ledger.clock())
+        ledger.update(self.definition.name, lease.token, worked=ledger.clock())
         state = ledger.read(self.definition.name)
-        if state is None or state.token != self.lease.token:
+        if state is None or state.token != lease.token:
             raise Fenced(self.definition.reference)
 
 

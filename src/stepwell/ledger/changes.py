@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stepwell.databases.database import Database
-from stepwell.ledger.jobs import CLOCK
+from stepwell.ledger.jobs import CLOCK, this_process
 
-COLUMNS = "job, row_key, batch, place, old_values, new_values, reason, at, undone"
+COLUMNS = "job, row_key, batch, place, old_values, new_values, reason, made_by, at, undone"
 
 MADE = COLUMNS.removesuffix(", undone").split(", ")
 
@@ -18,8 +18,8 @@ MADE = COLUMNS.removesuffix(", undone").split(", ")
 class Change:
     """What a batch of a job changed in one row.
 
-    `key` is a JSON text; `old` and `new` hold one for each column, `place` is DATABASE.TABLE. Times are seconds since
-    1970, 0 for never.
+    `key` is a JSON text; `old` and `new` hold one for each column, `place` is DATABASE.TABLE, `made_by` the process
+    that did the batch. Times are seconds since 1970, 0 for never.
     """
 
     job: str
@@ -29,6 +29,7 @@ class Change:
     old: Mapping[str, str]
     new: Mapping[str, str]
     reason: str
+    made_by: str = ""
     at: float = 0.0
     undone: float = 0.0
 
@@ -44,9 +45,12 @@ def load_values(text: str) -> dict[str, str]:
 
 
 def add(ledger: Database, changes: Iterable[Change]) -> None:
-    """Record changes in bulk, as made now, in the caller's transaction."""
+    """Record changes in bulk, as made now by this process, in the caller's transaction."""
     now = float(ledger.query(f"SELECT {CLOCK[ledger.engine]}")[0][0])
-    rows = [(c.job, c.key, c.batch, c.place, dump_values(c.old), dump_values(c.new), c.reason, now) for c in changes]
+    rows = [
+        (c.job, c.key, c.batch, c.place, dump_values(c.old), dump_values(c.new), c.reason, this_process(), now)
+        for c in changes
+    ]
     if rows:
         ledger.insert("stepwell_change", MADE, rows)
 
@@ -89,6 +93,19 @@ def changed_keys(ledger: Database, job: str, behind: str, most: int, reason: str
     return [str(key) for (key,) in rows]
 
 
+def count_changed(ledger: Database, job: str, reason: str = "") -> int:
+    """The rows with changes that stand, and whose reason begins with `reason`."""
+    rows = ledger.query(
+        f"""
+        SELECT count(DISTINCT row_key)
+        FROM stepwell_change
+        WHERE job = ? AND undone = 0 AND substr(reason, 1, {len(reason)}) = ?
+        """,
+        (job, reason),
+    )
+    return int(rows[0][0])
+
+
 def mark_undone(ledger: Database, job: str, batch: int, keys: Sequence[str]) -> None:
     """Record what a batch changed in these rows as undone now."""
     ledger.query(
@@ -127,7 +144,7 @@ def forget_before(ledger: Database, job: str, number: int) -> None:
 
 
 def _change(row: Sequence[object]) -> Change:
-    job, key, batch, place, old, new, reason, at, undone = row
+    job, key, batch, place, old, new, reason, made_by, at, undone = row
     return Change(
         str(job),
         str(key),
@@ -136,6 +153,7 @@ def _change(row: Sequence[object]) -> Change:
         load_values(str(old)),
         load_values(str(new)),
         str(reason),
+        str(made_by),
         float(str(at)),
         float(str(undone)),
     )

@@ -33,9 +33,17 @@ COLUMNS = (
 )
 
 
+def this_process() -> str:
+    """Who we are, for those who read the ledger."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A job's row. Times are seconds since 1970 by the ledger's clock, 0 for never; `rows_left` is -1 when unknown."""
+    """A job's row. Times are seconds since 1970 by the ledger's clock, 0 for never; `rows_left` is -1 when unknown.
+
+    `worked` is when a batch was begun last, or a pass ended.
+    """
 
     job: str
     state: str
@@ -114,7 +122,7 @@ class Ledger:
 
     def acquire(self, job: str, lease: float) -> JobState:
         """Take the lease for `lease` seconds, with a new token. Raises LeaseHeld."""
-        holder = f"process {os.getpid()} on {socket.gethostname()} {uuid.uuid4().hex[:8]}"
+        holder = f"{this_process()} {uuid.uuid4().hex[:8]}"
         with self.database.transaction():
             self.database.query(
                 f"""
@@ -193,7 +201,7 @@ class Ledger:
         """
         with self.database.transaction():
             self.database.query(
-                "UPDATE stepwell_job SET next_batch = ?, place = ? WHERE job = ? AND token = ?",
+                f"UPDATE stepwell_job SET next_batch = ?, place = ?, worked = {self.now} WHERE job = ? AND token = ?",
                 (number + len(scopes), place, job, token),
             )
             state = self.read(job)

@@ -72,6 +72,7 @@ TABLES = (
       old_values {text} NOT NULL,
       new_values {text} NOT NULL,
       reason {text} NOT NULL,
+      made_by VARCHAR(150) NOT NULL,
       at DOUBLE PRECISION NOT NULL,
       undone DOUBLE PRECISION NOT NULL DEFAULT 0,
       PRIMARY KEY (job, row_key, batch)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stepwell import durations
 from stepwell.errors import BadScript, did_you_mean
 
 
@@ -54,8 +55,6 @@ class FrontMatter:
 NOTHING = FrontMatter()
 
 _KEY_LINE = re.compile(r"\s*([a-z][a-z-]*)[ \t]*:(?!//)\s*(.*?)\s*\Z")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "h": 3600.0}
 _CHOICES: dict[str, dict[str, str | bool]] = {
     "phase": {"expand": "expand", "contract": "contract"},
     "transaction": {"true": True, "yes": True, "false": False, "no": False},
@@ -115,9 +114,8 @@ def _names(key: str, value: str, path: Path, line: int) -> tuple[str, ...]:
 
 
 def _seconds(key: str, value: str, path: Path, line: int) -> float:
-    found = _DURATION.fullmatch(value)
-    seconds = float(found.group(1)) * _SECONDS[found.group(2)] if found else 0.0
-    if seconds <= 0:
+    seconds = durations.seconds(value)
+    if not seconds:
         what = f"`{key}` is not a span of time: {value!r}"
         raise BadScript(path, line, what, "Write it as 250ms, 30s, 5min or 2h; a plain number means seconds.")
     return seconds

@@ -40,6 +40,7 @@ class MysqlDatabase:
 
     engine = "mysql"
     session_lock = True
+    single_writer = False
     transactional = True
 
     def __init__(self, name: str, url: Url) -> None:

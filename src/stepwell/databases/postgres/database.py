@@ -65,6 +65,7 @@ class PostgresDatabase:
 
     engine = "postgres"
     session_lock = True
+    single_writer = False
     transactional = True
 
     def __init__(self, name: str, url: Url) -> None:

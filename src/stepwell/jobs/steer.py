@@ -1,0 +1,60 @@
+"""What a person says to a job, wherever it runs: pause, resume, cancel, retry, and limits. Heard within seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from stepwell.databases.database import Database
+from stepwell.jobs.limits import Limits
+from stepwell.ledger.jobs import LOCKED, Ledger
+
+Word = Literal["pause", "resume", "cancel", "retry"]
+
+
+def steer(ledger: Database, job: str, word: Word) -> None:
+    """Do as the word says."""
+    {"pause": pause, "resume": resume, "cancel": cancel, "retry": retry}[word](ledger, job)
+
+
+def pause(ledger: Database, job: str) -> None:
+    """Begin no further batch until `resume`."""
+    Ledger(ledger).update(job, None, state="paused")
+
+
+def cancel(ledger: Database, job: str) -> None:
+    """Begin no further batch for good; what is done stays."""
+    Ledger(ledger).update(job, None, state="cancelled")
+
+
+def resume(ledger: Database, job: str) -> None:
+    """Let a job go on that was paused, cancelled, undone, or stalled; any other is left as it is."""
+    _go_on(ledger, job, "'paused', 'cancelled', 'undone', 'stalled'")
+
+
+def retry(ledger: Database, job: str) -> None:
+    """Have the failed rows tried again by the next pass, and a stalled job go on. Paused or cancelled, it stays so."""
+    with ledger.transaction():
+        Ledger(ledger).retry_failures(job)
+        _go_on(ledger, job, "'stalled', 'complete', 'pending', 'running'")
+
+
+def _go_on(ledger: Database, job: str, states: str) -> None:
+    """Let a job in one of these states look for rows again."""
+    ledger.query(
+        f"""
+        UPDATE stepwell_job
+        SET state = 'pending', quiet_passes = 0, held_by = ''
+        WHERE job = ? AND state IN ({states})
+        """,
+        (job,),
+    )
+
+
+def limit(ledger: Database, job: str, assignments: Sequence[str]) -> Limits:
+    """Set limits such as `size=500`, `target=100ms`; returns all that hold now. Raises BadRequest."""
+    with ledger.transaction():
+        rows = ledger.query(f"SELECT limits FROM stepwell_job WHERE job = ? {LOCKED[ledger.engine]}", (job,))
+        limits = Limits.load(str(rows[0][0])).change(assignments)
+        Ledger(ledger).update(job, None, limits=limits.dump())
+    return limits
