@@ -106,7 +106,7 @@ def test_a_worker_that_died_is_named_with_the_end_of_its_lease(tmp_path: Path, u
 
 
 def test_a_batch_that_takes_long_and_one_that_is_tried_again_are_told(tmp_path: Path, url: str) -> None:
-    fill(url, 10)
+    fill(url, 1)
     slow = """
     import time
     from stepwell.jobs import Job, Keyset

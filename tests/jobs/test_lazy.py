@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,12 @@ from stepwell.databases import open_database
 from stepwell.databases.database import Database
 from stepwell.errors import BadRequest, JobNotReady
 from stepwell.jobs import lazy as lazy_module
+from stepwell.jobs import runner
 from stepwell.jobs.batch import Batch
 from stepwell.jobs.definition import Definition, Flag, Groups, Keyset, Source
 from stepwell.jobs.runner import Site
+from stepwell.ledger.jobs import Ledger
+from stepwell.ledger.tables import create
 
 ROWS = Keyset("state", "t", "id", "a IS NULL")
 
@@ -216,6 +220,32 @@ def test_instances_that_share_nothing_but_the_database_migrate_a_key_once(relati
     for thread in threads:
         thread.join()
     assert seen(relational_url) == list(range(1, 21))
+
+
+def test_a_job_in_the_background_and_keys_asked_for_meanwhile_take_every_row_once(relational_url: str) -> None:
+    prepare(relational_url, rows=120)
+    with opened(relational_url) as database:
+        create(database)
+        Ledger(database).register(["fill"])
+
+    def add(batch: Batch) -> None:
+        batch.execute("UPDATE t SET a = coalesce(a, 0) + 1 WHERE ${batch}")
+        time.sleep(0.02)  # both hold locks that the other wants
+
+    source = Keyset("state", "t", "id", "a IS NULL", size=10)
+    found = lazy(relational_url, source, add)
+    job = Definition("fill", Path("fill.py"), 1, "Fill a.", source, add, target=0.001)
+    ended: list[str] = []
+    site = Site(lambda name: open_database(name, relational_url, Path("/")), "state", {})
+    running = threading.Thread(target=lambda: ended.append(runner.run(job, site).state))
+    running.start()
+    for key in range(120, 0, -3):
+        found.ensure(key)
+    running.join()
+    found.close()
+    assert ended == ["complete"]
+    with opened(relational_url) as database:
+        assert database.query("SELECT count(*), min(a), max(a) FROM t") == [(120, 1, 1)]
 
 
 JOB = """

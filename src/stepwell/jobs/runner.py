@@ -36,6 +36,9 @@ RETRY = 0.2
 
 LONGEST_RETRY = 30.0
 
+LOCKED_TRIES = 3
+"""How often a batch may lose against other sessions' locks before it is cut in two."""
+
 OUTAGE_TRIES = 8
 """How often in a row the coordinator itself may meet passing trouble: half a minute in all."""
 
@@ -410,14 +413,18 @@ class _Run:
         return min(LONGEST_TURN, seconds / 2) if self.source.single_writer else 0.0
 
     def try_again(self, report: Report, size: BatchSize) -> None:
-        """Passing trouble: the same batch later, smaller if it was too much for the server. Raises JobStalled."""
+        """Passing trouble: the same batch later, smaller if it was too much for the server. Raises JobStalled.
+
+        One that loses against other sessions' locks again and again is cut too: what holds fewer locks for a shorter
+        time comes between them at last.
+        """
         task = report.task
         tries = self.tries[task.number] = self.tries.get(task.number, 0) + 1
         self.ledger.count_try(task.job, task.number)
         if report.heavy:
             size.panic()
-            if self.split(task, report, keep_single=True):
-                return
+        if (report.heavy or (report.locked and tries >= LOCKED_TRIES)) and self.split(task, report, keep_single=True):
+            return
         if tries >= self.definition.tries:
             raise JobStalled(self.definition.reference, tries, report.error)
         self.show_held(f"batch {task.number} is tried again, {tries} of {self.definition.tries}: {report.error}")

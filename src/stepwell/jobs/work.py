@@ -22,8 +22,11 @@ from stepwell.jobs.changes import recorded
 from stepwell.jobs.definition import Definition
 from stepwell.ledger.jobs import Ledger
 
-PASSING_CODES = ("252", "40001", "40P01")
-"""Too many parts in ClickHouse; a serialization failure and a deadlock in PostgreSQL."""
+DEADLOCK_CODES = ("40001", "40P01")
+"""A serialization failure and a deadlock in PostgreSQL; those of MySQL are lock timeouts to its adapter."""
+
+PASSING_CODES = ("252", *DEADLOCK_CODES)
+"""Too many parts in ClickHouse, and deadlocks."""
 
 
 class Verdict(Enum):
@@ -49,7 +52,8 @@ class Task:
 class Report:
     """What became of a task. `rows` were found by its condition when it began; `seconds` it took.
 
-    `used` names the databases that the worker is connected to.
+    `heavy` was too much for the server, `locked` lost against other sessions' locks. `used` names the databases that
+    the worker is connected to.
     """
 
     task: Task
@@ -58,6 +62,7 @@ class Report:
     seconds: float
     error: str = ""
     heavy: bool = False
+    locked: bool = False
     used: tuple[str, ...] = ()
 
 
@@ -91,7 +96,8 @@ def _do(task: Task, definition: Definition, ledger_name: str, connections: Conne
             connections.close()
         verdict = Verdict.PASSING if passes(error) else Verdict.FAILED
         heavy = isinstance(error, (MemoryLimit, StatementTimeout))
-        return Report(task, verdict, rows, time.monotonic() - started, words(error), heavy)
+        locked = isinstance(error, LockTimeout) or getattr(error, "code", "") in DEADLOCK_CODES
+        return Report(task, verdict, rows, time.monotonic() - started, words(error), heavy, locked)
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         return Report(task, Verdict.FAILED, rows, time.monotonic() - started, said)
