@@ -26,17 +26,22 @@ WIDEST = 28
 def why(project: Project, options: argparse.Namespace, output: Output) -> int:
     definition = project.job(options.name)
     found = project.why(options.name, *options.key)
-    row = f"row {', '.join(options.key)} of {definition.source.database}.{definition.source.table}"
+    key = ", ".join(options.key)
     if not found:
-        output.line(f"{definition.reference} changed nothing in {row}, as far as it is recorded")
+        place = f"{definition.source.database}.{definition.source.table}"
+        output.line(f"{definition.reference} changed nothing in row {key} of {place}, as far as it is recorded")
         if not definition.records:
             output.line("  it has no `records`: only what its migrate tells by batch.change is")
     for change in found:
-        output.line(f"{definition.reference} changed {row} on {_clock(change.at)}")
+        verb = "changed" if change.old and change.new else "removed" if change.old else "added"
+        output.line(f"{definition.reference} {verb} row {key} of {change.place} on {_clock(change.at)}")
         output.table(
             [
                 ("  COLUMN", "OLD", "NEW"),
-                *((f"  {name}", _value(change.old[name]), _value(change.new[name])) for name in change.new),
+                *(
+                    (f"  {name}", _value(change.old.get(name, "-")), _value(change.new.get(name, "-")))
+                    for name in {**change.old, **change.new}
+                ),
             ]
         )
         output.line(f"  because  {change.reason or '(its migrate gave no reason)'}")
@@ -61,10 +66,13 @@ def _clock(seconds: float) -> str:
 
 
 def _as_json(change: Change) -> dict[str, object]:
-    values = {name: {"old": json.loads(change.old[name]), "new": json.loads(change.new[name])} for name in change.new}
+    values: dict[str, dict[str, object]] = {}
+    for moment, held in (("old", change.old), ("new", change.new)):
+        for name, text in held.items():
+            values.setdefault(name, {})[moment] = json.loads(text)
     return {
         "place": change.place,
-        "key": json.loads(change.key),
+        "key": change.key,
         "columns": values,
         "reason": change.reason,
         "at": change.at,

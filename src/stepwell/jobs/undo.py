@@ -96,6 +96,7 @@ def preview(
     with ExitStack() as stack:
         stack.callback(connections.close)
         back = _Back(definition, connections, site.ledger)
+        back.try_to_put()
         return back.by_the_record("", tell, stop or threading.Event())
 
 
