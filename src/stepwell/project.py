@@ -185,6 +185,8 @@ class Project:
         from stepwell.jobs import overview
 
         chosen = [self.job(name) for name in names] or self.jobs()
+        if not chosen:
+            return []
         # A chDB folder that a worker has open must not hold up who only asks.
         with self.ledger() as ledger:
             return overview.overview(chosen, ledger, partial(self._missing, patience=0.0), self.variables)

@@ -8,10 +8,9 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 from stepwell.cli.jobs import MOST_SHOWN, stop_on_signals
-from stepwell.cli.output import Output, duration, plural
+from stepwell.cli.output import Output, clock, duration, plural
 from stepwell.errors import BadRequest, shorten
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.undo import UndoReport
@@ -34,7 +33,7 @@ def why(project: Project, options: argparse.Namespace, output: Output) -> int:
             output.line("  it has no `records`: only what its migrate tells by batch.change is")
     for change in found:
         verb = "changed" if change.old and change.new else "removed" if change.old else "added"
-        output.line(f"{definition.reference} {verb} row {key} of {change.place} on {_clock(change.at)}")
+        output.line(f"{definition.reference} {verb} row {key} of {change.place} on {clock(change.at)}")
         output.table(
             [
                 ("  COLUMN", "OLD", "NEW"),
@@ -44,10 +43,10 @@ def why(project: Project, options: argparse.Namespace, output: Output) -> int:
                 ),
             ]
         )
-        output.line(f"  because  {change.reason or '(its migrate gave no reason)'}")
-        output.line(f"  by       {_batch(change)}, {change.made_by}")
+        output.paragraph("  because  ", change.reason or "(its migrate gave no reason)")
+        output.paragraph("  by       ", f"{_batch(change)}, {change.made_by}")
         if change.undone:
-            output.line(f"  undone   {_clock(change.undone)}")
+            output.line(f"  undone   {clock(change.undone)}")
     output.result({"job": definition.name, "key": options.key, "changes": [_as_json(change) for change in found]})
     return 0
 
@@ -59,10 +58,6 @@ def _value(text: str) -> str:
 def _batch(change: Change) -> str:
     """Keys that were asked for one by one are no batches of a run."""
     return "when the key was asked for" if change.batch < 0 else f"batch {change.batch}"
-
-
-def _clock(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _as_json(change: Change) -> dict[str, object]:

@@ -6,14 +6,12 @@ import argparse
 import logging
 import math
 import signal
-import textwrap
 import threading
 import time
 from collections import deque
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 
-from stepwell.cli.output import Output, duration, plural
+from stepwell.cli.output import Output, clock, duration, plural
 from stepwell.errors import LeaseHeld
 from stepwell.jobs.limits import Limits
 from stepwell.jobs.overview import ENDED, Overview
@@ -119,7 +117,7 @@ def _run(project: Project, name: str, output: Output) -> Outcome:
     outcome = project.run_job(name, tell, stop_on_signals())
     seconds = time.monotonic() - started
     rate = f", {rows / seconds:,.0f} rows/s" if rows else ""
-    output.line(f"job/{outcome.job:<40} {_state(outcome)}, {duration(seconds)}{rate}")
+    output.line(f"job/{outcome.job:<16}  {_state(outcome)}, {duration(seconds)}{rate}")
     if outcome.failed:
         output.line(f"  `stepwell job show {outcome.job}` names the rows that failed, and why")
     return outcome
@@ -197,8 +195,7 @@ def _list(project: Project, output: Output) -> int:
     if remarks:
         output.line()
     for name, remark in remarks:
-        for line in textwrap.wrap(f"{name}: {remark}", 80, subsequent_indent="  ", break_on_hyphens=False):
-            output.line(line)
+        output.paragraph(f"{name}: ", remark, indent=2)
     output.result({"jobs": [_as_json(one) for one in found]})
     return 0
 
@@ -220,13 +217,9 @@ def _remarks(one: Overview) -> list[str]:
     failed = f"{plural(one.failed, 'row')} failed; `stepwell job show {one.name}` names and explains them"
     return [
         *([one.reason] if one.reason else []),
-        *([f"run by {one.holder}, since {_clock(one.since)}"] if one.holder else []),
+        *([f"run by {one.holder}, since {clock(one.since)}"] if one.holder else []),
         *([failed] if one.failed else []),
     ]
-
-
-def _clock(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _show(project: Project, name: str, output: Output) -> int:
@@ -237,10 +230,7 @@ def _show(project: Project, name: str, output: Output) -> int:
     output.line(": ".join(filter(None, [definition.reference, definition.about])))
 
     def say(label: str, text: str) -> None:
-        indent = " " * 11
-        for line in textwrap.wrap(text, 80, initial_indent=f"  {label:<9}", subsequent_indent=indent,
-                                  break_on_hyphens=False):  # fmt: skip
-            output.line(line)
+        output.paragraph(f"  {label:<9}", text)
 
     say("file", f"{definition.path}:{definition.line}")
     say("state", one.state)
@@ -249,7 +239,7 @@ def _show(project: Project, name: str, output: Output) -> int:
     left = "not counted" if one.left < 0 else f"{one.left:,}"
     say("rows", f"{one.done:,} done, {left} left" + ("" if one.share is None else f", {_percent(one.share)}"))
     if one.holder:
-        say("run by", f"{one.holder}, since {_clock(one.since)}")
+        say("run by", f"{one.holder}, since {clock(one.since)}")
     if one.limits:
         say("limits", _limits(Limits.load(one.limits)))
     if failures:

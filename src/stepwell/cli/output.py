@@ -32,6 +32,14 @@ class Output:
             self._clear()
             print(text, flush=True)
 
+    def paragraph(self, label: str, text: str, indent: int | None = None) -> None:
+        """Lines of 80 columns behind a label, those after the first indented below it or by `indent`."""
+        import textwrap  # what a run with nothing to do never needs
+
+        below = " " * (len(label) if indent is None else indent)
+        for line in textwrap.wrap(text, 80, initial_indent=label, subsequent_indent=below, break_on_hyphens=False):
+            self.line(line)
+
     def note(self, text: str) -> None:
         """A line about the run, not part of its result."""
         if not self.as_json:
@@ -125,6 +133,13 @@ def describe(activity: Activity) -> str:
     if activity.share and 0.01 < activity.share < 1:
         parts.append(f"{duration(activity.elapsed * (1 - activity.share) / activity.share)} left")
     return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Seconds since 1970 as a person reads them."""
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def duration(seconds: float) -> str:
