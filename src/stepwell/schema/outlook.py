@@ -51,7 +51,7 @@ def _coming(targets: Sequence[Target], script: Script, options: Options) -> Comi
     target = next(target for target in targets if target.database.name == script.database)
     if script.is_python:
         _ = script.reversible  # reads the file: what is wrong in it is told by `plan` already
-        return Coming(script.reference, [], "Python", [])
+        return Coming(script.reference, [], script.delegate.command if script.delegate else "Python", [])
     statements = script.statements("up", options.variables)
     attempt = target.history.attempt(script.version, "up")
     conducts = survey(target.database, script, statements)

@@ -11,6 +11,7 @@ from stepwell.databases.database import Database
 from stepwell.errors import NoWayBack
 from stepwell.schema import events, history
 from stepwell.schema.apply import Runner, apply, one_transaction, survey
+from stepwell.schema.delegated import apply_delegated
 from stepwell.schema.guards import passes
 from stepwell.schema.journal import Journal
 from stepwell.schema.log import logged
@@ -98,7 +99,10 @@ def run(runner: Runner, script: Script, direction: str) -> bool:
             runner = _anew(runner, script)
         if script.front.guards and not runner.history.attempt(script.version, "up") and not passes(runner, script):
             return False
-    (apply_python if script.is_python else apply)(runner, script, direction)
+    if script.delegate:
+        apply_delegated(runner, script, direction, script.delegate)
+    else:
+        (apply_python if script.is_python else apply)(runner, script, direction)
     return True
 
 

@@ -50,15 +50,32 @@ class Sections:
     down: tuple[Statement, ...] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Delegate:
+    """A version that another tool runs, through its own environment and on a connection of its own.
+
+    `command` names what it does, for a person. `run` takes `up` or `down`; `applied` asks the tool's own record, and
+    `record` writes it without running anything. `atomic`: the tool's record commits with what it tells of.
+    """
+
+    command: str
+    reversible: bool
+    atomic: bool
+    applied: Callable[[], bool]
+    run: Callable[[str], None]
+    record: Callable[[str], None]
+
+
 @dataclass(frozen=True)  # no slots: what is found out late is kept in __dict__
 class Script:
     """One file of a database's scripts, SQL or Python.
 
-    `version` is the file's name without endings, such as 0006_tenant_columns; `checksum` is the SHA-256 in hex of
-    what it holds. Only the front matter is read at once. `cut` is the way of the file's format to find the
-    statements, and is called when they are wanted first; a Python script has none. `fill` is the format's way with
-    variables. A script of a tool that keeps no strict order may come `late`: after others that sort behind it.
-    An edit from one of the checksums in `accepts` is meant; `*` stands for all.
+    `version` is the file's name without endings, such as 0006_tenant_columns, or what another tool knows it by;
+    `checksum` is the SHA-256 in hex of what it holds. Only the front matter is read at once. `cut` is the way of the
+    file's format to find the statements, and is called when they are wanted first; a Python script has none, nor has
+    one with a `delegate`. `fill` is the format's way with variables. A script of a tool that keeps no strict order may
+    come `late`: after others that sort behind it. An edit from one of the checksums in `accepts` is meant; `*` stands
+    for all.
     """
 
     database: str
@@ -72,6 +89,7 @@ class Script:
     fill: Fill = field(default=fill, repr=False, compare=False)
     late: bool = False
     accepts: frozenset[str] = frozenset()
+    delegate: Delegate | None = field(default=None, repr=False, compare=False)
 
     @property
     def reference(self) -> str:
@@ -84,6 +102,8 @@ class Script:
     @property
     def reversible(self) -> bool:
         """Whether it holds a way back. A Python script is parsed for it, not run. Raises BadScript."""
+        if self.delegate is not None:
+            return self.delegate.reversible
         if self.cut is None:
             return "down" in self._functions_named
         return self.sections.down is not None
