@@ -65,6 +65,7 @@ def change(made: Project, name: str, text: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_every_format_goes_up_and_down_and_up_again(tmp_path: Path, relational_url: str, form: str) -> None:
     made = project(tmp_path, relational_url, FORMS[form])
+    done(made("baseline", "state"))  # the tracking tables alone
     empty = made.dump()
     plan = made("plan")
     assert plan.code == 0, plan.text
@@ -140,7 +141,8 @@ def test_a_repeated_script_that_fails_is_tried_again_from_its_first_statement(
     done(made("up"))
     change(made, "R__v.sql", "DROP VIEW IF EXISTS v;\nCREATE VIEW v AS SELECT nothing AS x;\n")
     assert made("up").code == 1
-    assert "applied " not in done(made("status")).splitlines()[1]
+    (step,) = json.loads(done(made("status", "--json")))["steps"]
+    assert step["state"] in ("failed", "applied in part")
     change(made, "R__v.sql", "DROP VIEW IF EXISTS v;\nCREATE VIEW v AS SELECT 3 AS x;\n")
     assert done(made("up")).splitlines()[-1] == "applied 1, skipped 0"
     assert dumping.query(relational_url, "SELECT x FROM v") == ["3"]
