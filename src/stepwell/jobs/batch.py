@@ -134,19 +134,27 @@ class Batch:
         self, table: str, key: Mapping[str, Any], values: Mapping[str, Any], *,
         like: Mapping[str, Any] | None = None, reason: str = "", on: str = "",
     ) -> None:  # fmt: skip
-        """Add a row to another table, and record that: as the row with the key `like` is, but for these values."""
+        """Add a row to any table, and record that: as the row with the key `like` is, if there is one, but for these
+        values."""
         name, place = on or self._definition.source.database, Place(table, key)
         database = self.on(name)
         add(database, place, like or {}, values)
-        self.notes.rows.append(RowChange(place, name, {}, values_of(database, place), reason))
+        if new := values_of(database, place):
+            self.notes.rows.append(RowChange(place, name, {}, new, reason))
 
     def remove(self, table: str, key: Mapping[str, Any], *, reason: str = "", on: str = "") -> None:
-        """Remove a row of another table, if it is there, and record it."""
+        """Remove a row of any table, if it is there, and record it."""
         name, place = on or self._definition.source.database, Place(table, key)
         database = self.on(name)
         if old := values_of(database, place):
             remove(database, place)
             self.notes.rows.append(RowChange(place, name, old, {}, reason))
+
+    def query(self, text: str, parameters: Sequence[Any] = (), on: str = "") -> list[tuple[Any, ...]]:
+        """The rows of a query; `${batch}` in it is the condition that finds the batch's rows, `?` a parameter."""
+        database = self.on(on or self._definition.source.database)
+        text, values = with_condition(text, tuple(parameters), self.condition, self.parameters, database.engine)
+        return database.query(text, values)
 
     def reason_for_all(self, text: str) -> None:
         """Say why the batch's rows are changed, where `reason` does not say it of one."""

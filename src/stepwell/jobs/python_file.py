@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 import traceback
+import zlib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,8 +26,10 @@ def drafts(text: str, path: Path) -> list[Draft]:
         code = compile(tree, str(path), "exec", dont_inherit=True)
     except SyntaxError as error:
         raise BadJob(path, error.lineno or 0, f"not valid Python: {error.msg}", "Correct it.") from None
-    module = ModuleType(path.stem)
-    module.__file__ = str(path)
+    package = _package(path.parent)
+    module = ModuleType(f"{package}.{path.stem}")
+    module.__file__, module.__package__ = str(path), package
+    sys.modules[module.__name__] = module  # dataclasses look themselves up there
     try:
         exec(code, module.__dict__)
     except (Exception, SystemExit) as error:
@@ -42,6 +46,17 @@ def drafts(text: str, path: Path) -> list[Draft]:
     if not found:
         raise BadJob(path, 0, "there is no class that derives from Job in it", "Write `class Name(Job):`.")
     return list(found.values())
+
+
+def _package(folder: Path) -> str:
+    """The name under which a folder's files import each other: `from ._shared import name`. They are read anew."""
+    name = f"stepwell_jobs_{zlib.crc32(str(folder.resolve()).encode()):08x}"
+    for known in [known for known in sys.modules if known.startswith(f"{name}.")]:
+        del sys.modules[known]
+    package = ModuleType(name)
+    package.__path__ = [str(folder)]
+    sys.modules[name] = package
+    return name
 
 
 def _line_of(error: BaseException, path: Path) -> int:
