@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bundles import opik_oracle as oracle
-from bundles.opik_oracle import Tables
+import opik_oracle as oracle
+from opik_oracle import Tables
 from stepwell import bundles
 from stepwell.databases.database import Database
 from stepwell.project import Project

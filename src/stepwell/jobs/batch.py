@@ -133,14 +133,18 @@ class Batch:
     def add(
         self, table: str, key: Mapping[str, Any], values: Mapping[str, Any], *,
         like: Mapping[str, Any] | None = None, reason: str = "", on: str = "",
-    ) -> None:  # fmt: skip
-        """Add a row to any table, and record that: as the row with the key `like` is, if there is one, but for these
-        values."""
+    ) -> bool:  # fmt: skip
+        """Add a row to any table, and record that: as the row with the key `like` is, but for these values.
+
+        Returns whether it is there now: nothing is added where there is no row to be like.
+        """
         name, place = on or self._definition.source.database, Place(table, key)
         database = self.on(name)
         add(database, place, like or {}, values)
-        if new := values_of(database, place):
+        new = values_of(database, place)
+        if new:
             self.notes.rows.append(RowChange(place, name, {}, new, reason))
+        return bool(new)
 
     def remove(self, table: str, key: Mapping[str, Any], *, reason: str = "", on: str = "") -> None:
         """Remove a row of any table, if it is there, and record it."""

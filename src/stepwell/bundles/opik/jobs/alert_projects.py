@@ -93,8 +93,9 @@ def clone(batch: Batch, alert: str, webhook: str, project: str, triggers: list[T
     """Add a copy of the alert for a project, with a webhook of its own and these triggers."""
     audit, reason = by_system(), f"the clone of alert {alert} for project {project}"
     new, own_webhook = new_id(), new_id()
-    batch.add("webhooks", {"id": own_webhook}, audit, like={"id": webhook}, reason=reason)
-    values = {"project_id": project, "webhook_id": own_webhook, **audit}
+    if batch.add("webhooks", {"id": own_webhook}, audit, like={"id": webhook}, reason=reason):
+        webhook = own_webhook
+    values = {"project_id": project, "webhook_id": webhook, **audit}
     batch.add("alerts", {"id": new}, values, like={"id": alert}, reason=reason)
     for trigger in triggers:
         its = new_id()

@@ -93,7 +93,7 @@ def trace_votes(tables: Tables, experiment: Row) -> list[Vote]:
 
 
 def same(child: Row, parent: Row, column: str) -> bool:
-    return child[column] == parent["id"] and child["workspace_id"] == parent["workspace_id"]
+    return bool(child[column] == parent["id"] and child["workspace_id"] == parent["workspace_id"])
 
 
 def on_dataset(experiment: Row, dataset: Row) -> bool:
@@ -183,7 +183,7 @@ def split_alert(alert: Row, alive: Alive, excluded: set[str]) -> list[Row]:
         | {
             "id": NEW,
             "project_id": project,
-            "webhook_id": NEW,
+            "webhook_id": NEW if alert["webhook"] else alert["webhook_id"],
             "webhook": [row | STAMP | {"id": NEW} for row in alert["webhook"]],
             "triggers": [cloned(unscoped(trigger)) for trigger in triggers],
         }
