@@ -39,7 +39,8 @@ class Config:
     """A project's configuration. `ledger` names the database that remembers what spans several.
 
     `pressure` is as written; `jobs.pressure.read_thresholds` knows what may be in it. `scheduler` is the address of the
-    Dask scheduler that batches go through; '' for threads of the job's own process.
+    Dask scheduler that batches go through; '' for threads of the job's own process. `lint_up` is what `up` makes of
+    the linter's findings: off, warn or stop.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class Config:
     variables: dict[str, str]
     pressure: Mapping[str, Any] = field(default_factory=dict)
     scheduler: str = ""
+    lint_up: str = "warn"
 
 
 def find(start: Path) -> Path:
@@ -71,7 +73,8 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
         raise BadProject(f"{FILE} is not valid TOML: {error}", where=str(path), do="Correct that line.") from None
     except UnicodeDecodeError as error:
         raise BadProject(f"{FILE} is not UTF-8", where=f"{path}, byte {error.start}") from None
-    _check(path, "", content, {"databases": dict, "ledger": dict, "variables": dict, "pressure": dict, "jobs": dict})
+    sections = ("databases", "ledger", "variables", "pressure", "jobs", "lint")
+    _check(path, "", content, dict.fromkeys(sections, dict))
     databases = {}
     for name, table in content.get("databases", {}).items():
         section = f"databases.{name}"
@@ -105,7 +108,21 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
         for name, value in content.get("variables", {}).items()
     }
     scheduler = _scheduler(path, content.get("jobs", {}), environment)
-    return Config(folder, databases, chosen, variables, content.get("pressure", {}), scheduler)
+    lint_up = _lint_up(path, content.get("lint", {}))
+    return Config(folder, databases, chosen, variables, content.get("pressure", {}), scheduler, lint_up)
+
+
+def _lint_up(path: Path, lint: Mapping[str, Any]) -> str:
+    _check(path, "lint", lint, {"up": str})
+    chosen: str = lint.get("up", "warn")
+    known = ("off", "warn", "stop")
+    if chosen not in known:
+        raise BadProject(
+            f"[lint] up = {chosen!r} is not known{did_you_mean(chosen, known)}",
+            where=str(path),
+            do='Write "off", "warn" or "stop".',
+        )
+    return chosen
 
 
 def _scheduler(path: Path, jobs: Mapping[str, Any], environment: Mapping[str, str]) -> str:

@@ -432,6 +432,35 @@ class MissingVariable(StepwellError):
         )
 
 
+class LintRefused(StepwellError):
+    """The linter finds errors in what would be applied, and stepwell.toml says that `up` stops at them."""
+
+    exit_code = 2
+
+    def __init__(self, found: Sequence[tuple[str, str]]) -> None:
+        """`found` are (rule, file:line)."""
+        super().__init__(
+            f"the scripts to apply have {len(found)} error{'s' * (len(found) != 1)} of the linter",
+            where="\n".join(f"{where}: {rule}" for rule, where in found),
+            now="nothing was changed",
+            do="`stepwell lint` says what each would do to a running system, and the safe way.\n"
+            "To apply a script as it is, write above the statement: -- lint: allow RULE because REASON",
+        )
+
+
+class NoLinter(StepwellError):
+    """The library that the linter reads queries with is not installed."""
+
+    exit_code = 2
+
+    def __init__(self) -> None:
+        super().__init__(
+            "`stepwell lint` needs sqlglot, which is not installed",
+            now="nothing was looked at",
+            do='pip install "stepwell[lint]"',
+        )
+
+
 # --- jobs -----------------------------------------------------------------------------------------------------
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from stepwell.jobs.undo import Listener as UndoListener
     from stepwell.jobs.undo import UndoReport
     from stepwell.ledger.changes import Change
+    from stepwell.safety.lint.review import Report
     from stepwell.schema import events
     from stepwell.schema.outlook import Outlook, State
 
@@ -107,7 +108,13 @@ class Project:
     def up(self, options: Options | None = None, tell: events.Listener = _silent) -> Result:
         """Apply every script that is ready, in the order of the graph."""
         with self.targets(options.lock_wait if options else LOCK_WAIT) as targets:
-            return upgrade.up(targets, self._options(options, targets), tell)
+            return upgrade.up(targets, self._options(options, targets), tell, self._review)
+
+    def _review(self, targets: Sequence[Target], ready: Sequence[Script], tell: events.Listener) -> None:
+        """Tell what the linter finds in scripts about to be applied. Raises LintRefused."""
+        from stepwell.safety.lint import review
+
+        review.before_up(self.config, targets, ready, tell)
 
     # --- jobs -------------------------------------------------------------------------------------------------
 
@@ -285,6 +292,15 @@ class Project:
         with self.executor() as executor:
             service.work(self.jobs(), self.site(), self.missing, tell, stop, executor)
 
+    def lint(self, database: str | None = None, paths: Sequence[Path] = ()) -> Report:
+        """What the scripts would do to a running system, told from their text. Connects to nothing.
+
+        All scripts, those of one database, or those that `paths` name (files, folders). Raises NoLinter, BadRequest.
+        """
+        from stepwell.safety.lint import review
+
+        return review.lint(self.config, self._options(Options(database=database)).database, paths)
+
     # --- scripts ----------------------------------------------------------------------------------------------
 
     def down(self, options: Options, tell: events.Listener = _silent) -> Result:
@@ -294,10 +310,12 @@ class Project:
 
     def outlook(self, options: Options | None = None) -> Outlook:
         """What `up` would do now, script by script. Changes nothing."""
+        from stepwell.safety.lint import review
         from stepwell.schema import outlook
 
         with self.targets() as targets:
-            return outlook.outlook(targets, self._options(options, targets))
+            options = self._options(options, targets)
+            return review.noted(outlook.outlook(targets, options), self.config, targets)
 
     def status(self, options: Options | None = None) -> list[State]:
         """Every script and its state. Changes nothing."""

@@ -153,6 +153,12 @@ def work(options: argparse.Namespace, output: Output) -> int:
     return jobs.work(options, output)
 
 
+def lint(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli import lint as linting
+
+    return linting.lint(options, output)
+
+
 def _waiting(waiting: dict[str, list[str]], output: Output) -> None:
     for reference, others in waiting.items():
         output.line(f"{reference} waits for {', '.join(others)}")

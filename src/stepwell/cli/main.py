@@ -130,6 +130,12 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument("--yes", action="store_true", help="do not ask")
             one.add_argument("--dry-run", action="store_true", help="count and name rows; change nothing")
     verb("work", commands.work, "run all enabled jobs, cycle after cycle, until SIGTERM")
+    lint = verb("lint", commands.lint, "say what the scripts would do to a running system; connects to nothing")
+    lint.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="only these scripts, or those in a folder")
+    lint.add_argument("--database", metavar="NAME", help="only the scripts of this database")
+    lint.add_argument(
+        "--format", choices=["text", "github", "sarif"], default="text", help="how to print what is found"
+    )
     demo = verb("demo", commands.demo, "run a bundled example in a folder, with data, to its end")
     demo.add_argument("example", choices=["opik"])
     demo.add_argument("folder", nargs="?", type=Path)

@@ -90,6 +90,9 @@ class Output:
                 self.note(f"{reference} failed and may fail; going on without it\n{error}")
             case events.Accepted(reference, what):
                 self.line(f"{reference} {what}: accepted")
+            case events.Linted(errors, warnings):
+                found = f"{plural(errors, 'error')}, {plural(warnings, 'warning')}"
+                self.note(f"lint: {found} in what is applied now, see `stepwell lint`")
             case _:
                 pass
 

@@ -117,7 +117,27 @@ class Tolerated:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class Linted:
+    """The linter has something to say of the scripts that are about to be applied."""
+
+    errors: int
+    warnings: int
+
+
 Event = (
-    Waiting | Started | Begun | Working | Returned | Done | Yielded | Settled | Finished | Accepted | Passed | Tolerated
+    Waiting
+    | Linted
+    | Started
+    | Begun
+    | Working
+    | Returned
+    | Done
+    | Yielded
+    | Settled
+    | Finished
+    | Accepted
+    | Passed
+    | Tolerated
 )
 Listener = Callable[[Event], None]

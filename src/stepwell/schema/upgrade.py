@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -24,8 +24,12 @@ class Result:
     waiting: dict[str, list[str]] = field(default_factory=dict)
 
 
-def up(targets: Sequence[Target], options: Options, tell: events.Listener) -> Result:
-    """Apply every script that is ready. Raises what `apply` raises, HistoryDiffers, LockHeld, LockLost."""
+Review = Callable[[Sequence[Target], Sequence[Script], "events.Listener"], None]
+"""Looks at scripts before the first of them is applied; raises to stop the run."""
+
+
+def up(targets: Sequence[Target], options: Options, tell: events.Listener, review: Review) -> Result:
+    """Apply every script that is ready. Raises what `apply` and `review` raise, HistoryDiffers, LockHeld, LockLost."""
     plan = make_plan(targets, options)
     refuse_differences(plan, options.accept)
     if plan.nothing_to_do:
@@ -35,6 +39,7 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener) -> Re
 
     check(targets, plan.half_undone, "down", options)
     check(targets, plan.ready, "up", options)
+    review(targets, plan.ready, tell)
     with locked(targets, options, tell) as (targets, runner_of):
         plan = make_plan(targets, options)
         accept(refuse_differences(plan, options.accept), runner_of)

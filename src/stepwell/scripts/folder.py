@@ -46,6 +46,15 @@ def load(folder: Path, database: str, engine: str) -> list[Script]:
     return [_script(file, database, engine) for file in _chosen(_files(folder, database), engine)]
 
 
+def every(folder: Path, database: str, engine: str) -> list[Script]:
+    """All scripts of a folder in their order, those for other engines too, each as one of its own engine.
+
+    Raises NoScriptFolder, BadScript.
+    """
+    files = sorted(_files(folder, database), key=lambda file: file.rank)
+    return [_script(file, database, file.engine or engine) for file in files]
+
+
 def _files(folder: Path, database: str) -> list[File]:
     try:
         with os.scandir(folder) as entries:

@@ -77,6 +77,8 @@ def parse(text: str, path: Path, mark: str) -> FrontMatter:
         if found is None:
             continue
         key, written = found.groups()
+        if key == "lint":
+            continue  # `lint: allow …` is read by the linter
         value = _value(key, written, path, number, mark)
         if key == "requires":
             lines += [number] * len(value)

@@ -1,0 +1,1 @@
+"""Rules for ClickHouse, where the question is how much is written anew, and on which servers."""

@@ -1,0 +1,1 @@
+"""Rules for every engine, or for several."""

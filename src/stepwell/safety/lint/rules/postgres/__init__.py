@@ -1,0 +1,1 @@
+"""Rules for PostgreSQL, where the question is which lock is held for how long."""
