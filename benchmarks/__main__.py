@@ -1,4 +1,4 @@
-"""`python -m benchmarks [startup] [apply] [copy] [copying]`: the tables of those named, or of all."""
+"""`python -m benchmarks [startup] [apply] [copy] [copying] [lint]`: the tables of those named, or of all."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import apply, copy, copying, servers, startup, tools
+from benchmarks import apply, copy, copying, lint, servers, startup, tools
 
-NAMES = ("startup", "apply", "copy", "copying")
+NAMES = ("startup", "apply", "copy", "copying", "lint")
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
@@ -20,6 +20,8 @@ with tempfile.TemporaryDirectory(prefix="stepwell-bench-") as temporary:
     folder = Path(temporary)
     if "copy" in chosen:
         copy.main(folder)
+    if "lint" in chosen:
+        lint.main(folder)
     if "copying" in chosen:
         with servers.running(folder / "copying-servers") as databases:
             copying.main(folder, databases)

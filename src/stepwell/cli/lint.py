@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stepwell import __version__
 from stepwell.cli.output import Output, plural
 from stepwell.project import Project
-from stepwell.safety.lint.finding import Finding
-from stepwell.safety.lint.rules import RULES
+
+if TYPE_CHECKING:
+    from stepwell.safety.lint.finding import Finding
 
 WIDTH = 80
+_CODE = re.compile(r"`[^`]*`")
 FOUND = 2
 """The exit code where there are errors: a script is not as it must be."""
 
@@ -48,13 +51,17 @@ def lint(options: argparse.Namespace, output: Output) -> int:
 def described(finding: Finding) -> str:
     """A finding for people, at most 80 columns wide but for what is to be copied."""
     lines = [f"{_shown(finding.path)}:{finding.line}: {finding.level.value}: {finding.rule}"]
-    lines += [f"  {line}" for line in wrap(finding.what, WIDTH - 2, break_long_words=False, break_on_hyphens=False)]
-    first = True
-    for paragraph in finding.do.split("\n"):
-        for line in wrap(paragraph, WIDTH - 6, break_long_words=False, break_on_hyphens=False):
-            lines.append(f"  {'do' if first else '  '}  {line}")
-            first = False
+    lines += [f"  {line}" for line in _wrapped(finding.what, WIDTH - 2)]
+    do = [line for paragraph in finding.do.split("\n") for line in _wrapped(paragraph, WIDTH - 6)]
+    lines += [f"  {'  ' if index else 'do'}  {line}" for index, line in enumerate(do)]
     return "\n".join(lines)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most `width` characters; what stands in backquotes is kept together, to be copied."""
+    kept = _CODE.sub(lambda code: code.group().replace(" ", "\0"), text)
+    lines = wrap(kept, width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\0", " ") for line in lines]
 
 
 def _shown(path: Path) -> Path:
@@ -80,6 +87,8 @@ def _property(text: str) -> str:
 
 def sarif(findings: Sequence[Finding]) -> dict[str, Any]:
     """The findings as SARIF 2.1.0 (OASIS), with the rules that they are about."""
+    from stepwell.safety.lint.rules import RULES  # not before it is known that sqlglot is installed
+
     about = {rule.name: " ".join(rule.about.split()) for rule in RULES}
     names = sorted({finding.rule for finding in findings})
     return {

@@ -78,23 +78,32 @@ def _comments(script: Script) -> Iterator[tuple[int, str]]:
             if found := _COMMENT.fullmatch(script.text.split("\n")[line - 1]):
                 yield line, found["said"]
         return
+    shift = _shift(script)
     try:
         for token in tokens(script.text, script.engine):
             if token.kind is Kind.COMMENT and (found := _COMMENT.fullmatch(token.text)):
-                yield script.text.count("\n", 0, token.offset) + 1, " ".join(found["said"].split())
+                yield script.text.count("\n", 0, token.offset) + 1 + shift, " ".join(found["said"].split())
     except Unterminated:
         return
 
 
+def _shift(script: Script) -> int:
+    """How many lines of the file stand before the script's text: some formats have several scripts in a file."""
+    if script.is_python:
+        return 0
+    first = script.sections.up[0]
+    return first.line - 1 - script.text.count("\n", 0, max(script.text.find(first.text), 0))
+
+
 def _top(script: Script) -> int:
-    """How many lines of comment the file begins with."""
+    """How many lines of comment the script begins with."""
     mark = "#" if script.is_python else "--"
     lines = script.text.split("\n")
     return next((number for number, line in enumerate(lines) if not line.startswith(mark)), len(lines))
 
 
 def _allowance(script: Script, rule: str, line: int) -> Allowance:
-    if line <= _top(script):
+    if line - _shift(script) <= _top(script):
         return Allowance(rule, line, 1, None)
     statements: list[Statement] = [*script.sections.up, *(script.sections.down or ())]
     for statement in statements:

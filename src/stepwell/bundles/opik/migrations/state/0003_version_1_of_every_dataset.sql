@@ -1,4 +1,5 @@
 -- requires: state/0002_dataset_versions
+-- lint: allow data-change because an installation has thousands of datasets, and nothing reads the versions yet
 
 -- Every dataset gets version 1, whose id is the dataset's own id: ClickHouse can then fill the version without asking
 -- this database for anything. Its items are not counted yet (-1). A dataset that people gave a version before this

@@ -22,7 +22,7 @@ def find(reading: Reading) -> Iterator[Remark]:
             yield remark(change, f"DELETE marks rows in every part of {change.table_written}. {_WHY}", _DO)
         for part in change.alters:
             if found := next((hit for pattern in _COMMANDS if (hit := part.match(pattern))), None):
-                what = f"{found['verb']} writes the column of every part of {change.table_written} anew. {_WHY}"
+                what = f"{found['verb']} goes through every part of {change.table_written}. {_WHY}"
                 yield remark(change, what, _DO, part.offset)
 
 

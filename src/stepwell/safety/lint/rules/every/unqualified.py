@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlglot import exp
 
 from stepwell.safety.lint.reading import Change, Reading
-from stepwell.safety.lint.rule import EVERY, Level, Remark, Rule, remark
+from stepwell.safety.lint.rule import Level, Remark, Rule, remark
 
 
 def find(reading: Reading) -> Iterator[Remark]:
@@ -51,7 +51,7 @@ def _always_true(condition: exp.Expr) -> bool:
 RULE = Rule(
     name="unqualified",
     level=Level.ERROR,
-    engines=EVERY,
+    engines=("postgres", "mysql", "sqlite"),
     about="""
 An `UPDATE` or `DELETE` without a condition, or with one that is always true. It takes a lock on every row of the
 table and keeps them until it ends; replicas apply it in one piece, and lag by as long. A job does the same in batches
