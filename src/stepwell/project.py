@@ -299,7 +299,9 @@ class Project:
         """
         from stepwell.safety.lint import review
 
-        return review.lint(self.config, self._options(Options(database=database)).database, paths)
+        chosen = self._options(Options(database=database)).database
+        scripts = {name: formats.every(self.origin(name)) for name in self.config.databases if chosen in (None, name)}
+        return review.lint(self.config, scripts, paths)
 
     # --- scripts ----------------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 
 from stepwell.errors import BadScript
 from stepwell.safety.lint import allowance
@@ -28,10 +29,15 @@ def readings(scripts: Iterable[Script], cluster: str = "") -> list[Reading]:
     return found
 
 
-def check(chosen: Iterable[Reading], more: Mapping[str, Sequence[Finding]] | None = None) -> list[Finding]:
-    """What there is to say of each, by file and line. `more` holds findings of others, by reference and path."""
+def check(chosen: Iterable[Reading], more: Sequence[Finding] = ()) -> list[Finding]:
+    """What there is to say of each, script after script. `more` holds what another linter has found in them."""
+    others: dict[tuple[Path, str], list[Finding]] = {}
+    for finding in more:
+        others.setdefault((finding.path, finding.reference), []).append(finding)
     return [
-        finding for reading in chosen for finding in _check_one(reading, (more or {}).get(str(reading.script.path), ()))
+        finding
+        for reading in chosen
+        for finding in _check_one(reading, others.get((reading.script.path, reading.script.reference), ()))
     ]
 
 

@@ -129,6 +129,11 @@ class Reading:
             return False
         return self.front.transaction is True or not any(change.match(_ALONE) for change in self.changes)
 
+    def said_at(self, word: str) -> int:
+        """The line at the top of the file that says something of its front matter."""
+        lines = self.script.text.split("\n")
+        return next((number for number, line in enumerate(lines, start=1) if f"{word}:" in line), 1)
+
     def before(self, change: Change | None = None) -> Iterator[Change]:
         """All statements of this database before one of this script, or before the script itself."""
         for reading in self.earlier:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepwell.config import Config
-from stepwell.databases import url as urls
 from stepwell.errors import BadRequest, LintRefused, NoLinter
 from stepwell.schema import events
 from stepwell.schema.plan import Target
-from stepwell.scripts.folder import every
 from stepwell.scripts.script import Script
 
 if TYPE_CHECKING:
@@ -35,17 +33,15 @@ class Report:
         return _errors(self.findings)
 
 
-def lint(config: Config, database: str | None, paths: Sequence[Path]) -> Report:
-    """Look at a project's scripts, alternatives for other engines too. Raises NoLinter, BadRequest."""
+def lint(config: Config, scripts: Mapping[str, Sequence[Script]], paths: Sequence[Path]) -> Report:
+    """Look at scripts, given by their database. Raises NoLinter, BadRequest."""
     if not find_spec("sqlglot"):
         raise NoLinter
     from stepwell.safety.lint import check, squawk
 
-    chosen = []
-    for name, entry in config.databases.items():
-        if database in (None, name):
-            scripts = every(config.folder / entry.scripts, name, urls.parse(entry.url).engine)
-            chosen += check.readings(scripts, entry.cluster)
+    chosen = [
+        reading for name, files in scripts.items() for reading in check.readings(files, config.databases[name].cluster)
+    ]
     if paths:
         wanted = [path.resolve() for path in paths]
         chosen = [reading for reading in chosen if _is_in(reading.script.path.resolve(), wanted)]

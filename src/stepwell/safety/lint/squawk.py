@@ -42,15 +42,15 @@ def executable() -> str | None:
     return shutil.which("squawk", path=sysconfig.get_path("scripts")) or shutil.which("squawk")
 
 
-def findings(readings: Sequence[Reading], folder: Path) -> dict[str, list[Finding]]:
-    """What Squawk says of PostgreSQL scripts, by path; nothing where it is not installed or can't be run.
+def findings(readings: Sequence[Reading], folder: Path) -> list[Finding]:
+    """What Squawk says of PostgreSQL scripts; nothing where it is not installed or can't be run.
 
     Runs in the project's folder, so a .squawk.toml there counts.
     """
     program = executable()
     chosen = [reading for reading in readings if reading.engine == "postgres" and not reading.script.is_python]
     if not program or not chosen:
-        return {}
+        return []
     with tempfile.TemporaryDirectory(prefix="stepwell-squawk-") as temporary:
         files = _write(chosen, Path(temporary))
         command = [program, "--reporter", "json", "--assume-in-transaction", *files]
@@ -58,14 +58,8 @@ def findings(readings: Sequence[Reading], folder: Path) -> dict[str, list[Findin
     try:
         said = json.loads(ended.stdout)
     except json.JSONDecodeError:
-        return {}
-    found: dict[str, list[Finding]] = {}
-    for one in said:
-        reading = files.get(one["file"])
-        if reading and one["rule_name"] not in EXCLUDED:
-            path = reading.script.path
-            found.setdefault(str(path), []).append(_finding(reading, one))
-    return found
+        return []
+    return [_finding(files[one["file"]], one) for one in said if one["rule_name"] not in EXCLUDED]
 
 
 def _write(readings: Sequence[Reading], folder: Path) -> dict[str, Reading]:

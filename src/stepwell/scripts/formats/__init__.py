@@ -51,6 +51,13 @@ def load(origin: Origin) -> list[Script]:
     return scripts
 
 
+def every(origin: Origin) -> list[Script]:
+    """The same, and of a version that is written for several engines each, for readers that do not run them."""
+    if recognise(origin).format == "native":
+        return folder.every(origin.path, origin.database, origin.engine)
+    return load(origin)
+
+
 def recognise(origin: Origin) -> Recognised:
     """The format of a folder's scripts. Raises BadProject where it is not clear, or not known."""
     if origin.format:

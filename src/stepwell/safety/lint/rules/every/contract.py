@@ -13,9 +13,8 @@ def find(reading: Reading) -> Iterator[Remark]:
         return
     required = {reference.partition("/")[0] for reference in reading.front.requires}
     if not required & {"job", "check"}:
-        line = next(n for n, text in enumerate(reading.script.text.split("\n"), 1) if "phase" in text)
         yield Remark(
-            line,
+            reading.said_at("phase"),
             "A contract script takes away what the old release used, and waits for nothing: `stepwell up` applies it "
             "at once, whether the data has moved or not.",
             "Name what must be complete first: `-- requires: job/NAME, check/NAME`.",

@@ -15,7 +15,7 @@ def find(reading: Reading) -> Iterator[Remark]:
         "a function `down(db)`" if reading.script.is_python else "a line `-- down` and what undoes the script below it"
     )
     yield Remark(
-        1,
+        reading.changes[0].statement.line if reading.changes else 1,
         "There is no way back: `stepwell down` refuses, and a bad release can only be taken back by a backup.",
         f"Write {end}.",
     )

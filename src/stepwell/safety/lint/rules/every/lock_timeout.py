@@ -25,7 +25,7 @@ _ZERO = ("'0'", "'0s'", "'0ms'", "'0min'")
 
 def find(reading: Reading) -> Iterator[Remark]:
     if reading.front.lock_timeout is not None and reading.front.lock_timeout > LONGEST:
-        line = next(n for n, text in enumerate(reading.script.text.split("\n"), 1) if "lock-timeout" in text)
+        line = reading.said_at("lock-timeout")
         yield Remark(line, f"`lock-timeout` is {reading.front.lock_timeout:.0f} s. {_WHY}", _DO)
     for change in reading.changes:
         for pattern in _OFF[reading.engine]:
