@@ -473,6 +473,21 @@ class BadJob(StepwellError):
         super().__init__(what, where=f"{path}:{line}" if line else str(path), now="nothing was changed", do=do)
 
 
+class UnfitKey(StepwellError):
+    """A job can't go by the key that its batches name: it is not there, not indexed, not unique, or holds NULL."""
+
+    exit_code = 2
+
+    def __init__(self, reference: str, where: str, what: str, said: str, do: str) -> None:
+        super().__init__(
+            f"{reference} can't begin: {what}",
+            where=where,
+            said=said,
+            now="nothing was changed, no batch has begun",
+            do=do,
+        )
+
+
 class LedgerNotRelational(StepwellError):
     """Jobs need a relational ledger: leases and progress rest on its transactions."""
 

@@ -81,6 +81,23 @@ class Command:
     own: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """What the catalog tells of columns that rows are read along.
+
+    `missing` are not there; `nullable` may hold NULL; `unfaithful` hold values that compare otherwise than they sort,
+    or that a client does not give back as they were. `indexes` are the columns, in their order, that the table's
+    indexes give rows in; `unique` says whether one keeps two rows from having the same values, NULL aside.
+    """
+
+    missing: tuple[str, ...]
+    nullable: tuple[str, ...]
+    unfaithful: tuple[str, ...]
+    indexes: tuple[tuple[str, ...], ...]
+    indexed: bool
+    unique: bool
+
+
 Evidence = dict[str, Any]
 """What was read from the database before a statement ran; plain JSON values, kept in the journal."""
 
@@ -151,6 +168,9 @@ class Database(Protocol):
 
     def columns(self, table: str) -> list[str]:
         """The column names of a table in order; empty when there is no such table."""
+
+    def key_facts(self, table: str, columns: Sequence[str]) -> KeyFacts:
+        """What the catalog tells of these columns, spelled as in SQL, as a key of a table. Reads no rows."""
 
     def tracking_tables(self) -> list[str]:
         """The statements that create the tracking tables, each harmless when the table exists."""

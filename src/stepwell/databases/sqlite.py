@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, urlencode
 
 from stepwell.databases import lines
-from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome, Signal
+from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, KeyFacts, Outcome, Signal
 from stepwell.databases.lexing import Kind, Reader, Unterminated, tokens
 from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
@@ -259,6 +259,12 @@ class SqliteDatabase:
         """The column names of a table, spelled as in SQL, in order; empty when there is no such table."""
         *schema, name = Reader(table, "sqlite").name()
         return [column for (column,) in self.query(COLUMNS if schema else COLUMNS_ANYWHERE, (name, *schema))]
+
+    def key_facts(self, table: str, columns: Sequence[str]) -> KeyFacts:
+        """What the pragmas tell of these columns as a key of a table."""
+        from stepwell.databases import sqlite_keys
+
+        return sqlite_keys.read(self.query, table, columns)
 
     def tracking_tables(self) -> list[str]:
         """The statements that create the tracking tables, each harmless when the table exists."""

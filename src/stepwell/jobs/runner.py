@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 from stepwell.databases.database import Database
 from stepwell.errors import Fenced, JobStalled, Refused, StepwellError
-from stepwell.jobs import sources
+from stepwell.jobs import preflight, sources
 from stepwell.jobs.batch import Connections
 from stepwell.jobs.definition import Definition, Drain, Groups
 from stepwell.jobs.lease import Lease
@@ -245,6 +245,8 @@ class _Run:
         definition, token = self.definition, self.lease.token
         if halted := self.halted:
             return self.finish(halted)
+        if self.lease.state.next_batch == 1:
+            preflight.check(definition, self.source)
         first = definition.source.rows if isinstance(definition.source, Groups) else definition.source.size
         size = BatchSize(first, definition.target)
         self.ledger.set_state(definition.name, token, "running")

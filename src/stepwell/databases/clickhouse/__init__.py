@@ -7,6 +7,7 @@ statement.py   what a statement is about
 names.py       names and values as ClickHouse reads them
 rewriting.py   what is added to a statement before it is sent
 catalog.py     what the server's system tables tell
+keys.py        what the sorting key is good for
 evidence.py    what is read before a statement runs, and what became of it
 probe.py       what a statement would have made
 inserts.py     an INSERT that is exact in spite of kill -9

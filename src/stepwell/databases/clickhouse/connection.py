@@ -20,7 +20,7 @@ from stepwell.databases.clickhouse.names import Name, literal, parse, quote, spe
 from stepwell.databases.clickhouse.refusal import by_code, refused
 from stepwell.databases.clickhouse.rewriting import on_cluster, settings, with_mark
 from stepwell.databases.clickhouse.statement import Kind, read
-from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome, Signal
+from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, KeyFacts, Outcome, Signal
 from stepwell.databases.lexing import Reader
 from stepwell.databases.placeholders import percent_style
 from stepwell.databases.url import Url
@@ -230,6 +230,11 @@ class ClickhouseDatabase:
             self.qualified(parse(table)),
         )
         return [str(row[0]) for row in rows]
+
+    def key_facts(self, table: str, columns: Sequence[str]) -> KeyFacts:
+        from stepwell.databases.clickhouse import keys
+
+        return keys.read(self, table, columns)
 
     def conduct(self, command: Command) -> Conduct:
         statement = read(command.text)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from stepwell.databases import lines
-from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome, Signal
+from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, KeyFacts, Outcome, Signal
 from stepwell.databases.mysql.connection import Connection, connect
 from stepwell.databases.mysql.definitions import from_json, look, storage, to_json
 from stepwell.databases.mysql.reading import read
@@ -235,6 +235,11 @@ class MysqlDatabase:
             if error.code in ("1146", "1049"):
                 return []
             raise
+
+    def key_facts(self, table: str, columns: Sequence[str]) -> KeyFacts:
+        from stepwell.databases.mysql import keys
+
+        return keys.read(self._connection, table, columns)
 
     def tracking_tables(self) -> list[str]:
         return list(TABLES)

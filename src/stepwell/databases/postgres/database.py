@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, Outcome, Signal
+from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, KeyFacts, Outcome, Signal
 from stepwell.databases.postgres import activity, conduct, migration_lock, pressure
 from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
@@ -152,6 +152,12 @@ class PostgresDatabase:
     def columns(self, table: str) -> list[str]:
         """The column names of a table, spelled as in SQL, in order; empty when there is no such table."""
         return [name for (name,) in self.query(COLUMNS, (table,))]
+
+    def key_facts(self, table: str, columns: Sequence[str]) -> KeyFacts:
+        """What the catalog tells of these columns as a key of a table."""
+        from stepwell.databases.postgres import keys
+
+        return keys.read(self.query, table, columns)
 
     def tracking_tables(self) -> list[str]:
         """The statements that create the tracking tables, each harmless when the table exists."""

@@ -1,0 +1,65 @@
+"""Whether columns are a key: from what an engine's catalog tells of a table's columns and indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby, takewhile
+
+from stepwell.databases.database import KeyFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column by its name in the catalog."""
+
+    name: str
+    nullable: bool
+    faithful: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A column of an index, in the order of the index; `column` is None for what gives no rows in order."""
+
+    index: str
+    unique: bool
+    column: str | None
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The columns that an index gives rows in the order of, and those in which no two rows have the same values."""
+
+    columns: tuple[str, ...]
+    unique: frozenset[str] | None
+
+
+def indexes(parts: Iterable[Part]) -> list[Index]:
+    """The indexes of a table, whose parts come index by index, each in its order."""
+    return [_index(list(its)) for _, its in groupby(parts, key=lambda part: part.index)]
+
+
+def _index(parts: Sequence[Part]) -> Index:
+    first = parts[0]
+    # Its order ends at an expression, or where it turns round. In the latter case it is unique all the same.
+    ordered = takewhile(lambda part: part.column and part.descending == first.descending, parts)
+    columns = [part.column for part in parts if part.column]
+    unique = first.unique and len(columns) == len(parts)
+    return Index(tuple(part.column for part in ordered if part.column), frozenset(columns) if unique else None)
+
+
+def facts(wanted: Mapping[str, str], columns: Iterable[Column], found: Sequence[Index]) -> KeyFacts:
+    """What is told of the columns `wanted`: their names in the catalog, by how they are spelled."""
+    known = {column.name: column for column in columns}
+    its = {spelled: known[name] for spelled, name in wanted.items() if name in known}
+    names = tuple(wanted.values())
+    return KeyFacts(
+        missing=tuple(spelled for spelled in wanted if spelled not in its),
+        nullable=tuple(spelled for spelled, column in its.items() if column.nullable),
+        unfaithful=tuple(spelled for spelled, column in its.items() if not column.faithful),
+        indexes=tuple(index.columns for index in found if index.columns),
+        indexed=any(index.columns[: len(names)] == names for index in found),
+        unique=any(index.unique is not None and index.unique <= set(names) for index in found),
+    )
