@@ -248,6 +248,7 @@ def test_rows_of_a_group_are_known_by_the_tables_own_key(relational_url: str) ->
     site = site_of({"state": relational_url})
     with opened(relational_url) as database:
         database.query("CREATE TABLE t (id INT PRIMARY KEY, team INT, a INT)")
+        database.query("CREATE INDEX t_team ON t (team)")
         database.insert("t", ["id", "team"], [[number, number % 3] for number in range(30)])
     before = rows(relational_url, "SELECT * FROM t ORDER BY id")
     source = Groups("state", "t", "team", "a IS NULL", rows=10)
