@@ -107,6 +107,30 @@ def test_a_python_script_without_a_way_back_is_told(tmp_path: Path) -> None:
     assert "0001_a.py:1: warning: irreversible" in done(made("lint"))
 
 
+CHANGELOG = """\
+--liquibase formatted sql
+
+--changeset ann:orders
+CREATE TABLE orders (id INTEGER PRIMARY KEY, status TEXT);
+--rollback DROP TABLE orders;
+
+--changeset ann:open
+-- lint: allow unqualified because the table has two rows
+UPDATE orders SET status = 'open';
+--rollback SELECT 1;
+
+--changeset ann:closed
+UPDATE orders SET status = 'closed';
+--rollback SELECT 1;
+"""
+
+
+def test_scripts_in_the_format_of_another_tool_are_looked_at_as_theirs(tmp_path: Path) -> None:
+    ended = project(tmp_path, **{"0001_a": CHANGELOG})("lint")
+    assert "0001_a.sql:13: error: unqualified" in ended.stdout
+    assert ended.stdout.endswith("1 error, 0 warnings in 3 scripts\n")
+
+
 # --- what a comment allows ------------------------------------------------------------------------------------
 
 ALLOWED = "lint: allow unqualified because the table has two rows"
