@@ -273,3 +273,41 @@ def _new_database(kind: str, request: pytest.FixtureRequest) -> str:
             return "sqlite:///main.db"
         case _:
             return "chdb:///data?database=main"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("concurrently-in-transaction", "postgres"),
+        ("row-size", "mysql"),
+        ("sorting-key", "chdb"),
+        ("nullable-key", "chdb"),
+    ],
+)
+def test_what_a_rule_says_the_server_refuses_it_does_refuse(
+    name: str, kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    bad = next(rule for rule in RULES if rule.name == name).bad.lstrip("\n")
+    scripts = {"main/0001_fresh": FRESH[kind], "main/0002_bad": bad}
+    ended = projects.make(tmp_path, {"main": _new_database(kind, request)}, scripts)("up")
+    assert ended.code == 1
+    assert "main/0002_bad, statement 1 of 1 failed" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "made"),
+    [
+        ("KEY pages_url (url)", "KEY `pages_url` (`url`(768))"),
+        ("UNIQUE KEY pages_url (url)", "UNIQUE KEY `pages_url` (`url`) USING HASH"),
+        ("PRIMARY KEY (url)", ""),
+    ],
+)
+def test_mariadb_makes_another_key_of_one_that_is_too_long(key: str, made: str, mysql_url: str, tmp_path: Path) -> None:
+    text = f"CREATE TABLE pages (url VARCHAR(1000), {key}) DEFAULT CHARACTER SET utf8mb4;"
+    assert "key-length" in names(found("mysql", text))
+    project = projects.make(tmp_path, {"main": mysql_url}, {"main/0001_pages": text})
+    ended = project("up")
+    assert ended.code == (0 if made else 1)
+    if made:
+        program = "from stepwell.project import Project; d = Project.load('.').open('main'); d.connect()\n"
+        assert made in projects.done(project.python(program + "print(d.query('SHOW CREATE TABLE pages')[0][1])"))

@@ -28,7 +28,8 @@ def find(reading: Reading) -> Iterator[Remark]:
             if sum(keyed) > MOST:
                 yield remark(
                     change,
-                    f"This key takes {sum(keyed):,} bytes, and {MOST:,} is the most: the server refuses it.",
+                    f"This key takes {sum(keyed):,} bytes, and {MOST:,} is the most: MySQL refuses it, and MariaDB makes "
+                    "another key of it without an error.",
                     "Index a shorter beginning of the column, e.g. (email(191)), or a hash in a column of its own.",
                     part.offset,
                 )
@@ -48,8 +49,10 @@ RULE = Rule(
     engines=("mysql",),
     about="""
 The key of an InnoDB index has 3072 bytes at most, and a character of utf8mb4 counts four: 768 characters, all columns
-together. Looked at are the keys of `CREATE TABLE`, for there the types stand beside them; where no character set is
-named, a character counts one byte. MariaDB shortens a plain key with a warning, and refuses only a unique one.
+together. MySQL refuses a longer one. MariaDB refuses it as a primary key; a plain key it shortens, with a warning that
+nobody reads, and a unique one it makes a hash, which finds equal values only and serves no order and no range. Looked
+at are the keys of `CREATE TABLE`, for there the types stand beside them; where no character set is named, a character
+counts one byte.
 """,
     bad="""
 CREATE TABLE pages (id BIGINT PRIMARY KEY, url VARCHAR(1000), UNIQUE KEY pages_url (url))
