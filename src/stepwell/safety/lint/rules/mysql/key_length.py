@@ -28,8 +28,8 @@ def find(reading: Reading) -> Iterator[Remark]:
             if sum(keyed) > MOST:
                 yield remark(
                     change,
-                    f"This key takes {sum(keyed):,} bytes, and {MOST:,} is the most: MySQL refuses it, and MariaDB makes "
-                    "another key of it without an error.",
+                    f"This key takes {sum(keyed):,} bytes, and {MOST:,} is the most: MySQL refuses it, and "
+                    "MariaDB makes another key of it without an error.",
                     "Index a shorter beginning of the column, e.g. (email(191)), or a hash in a column of its own.",
                     part.offset,
                 )
