@@ -253,3 +253,11 @@ def test_names_are_read_as_the_engine_reads_them(place: Place) -> None:
     assert (found.missing, found.nullable, found.indexed) == ((), (), True)
     assert facts(place, "OddId").missing == (("OddId",) if place.engine == "postgres" else ())
     assert facts(place, "oddid").missing == (("oddid",) if place.engine in ("postgres", "chdb") else ())
+
+
+def test_a_clickhouse_table_may_be_read_with_final(tmp_path: Path, chdb_url: str) -> None:
+    place = Place(tmp_path, "chdb", chdb_url)
+    place.query("CREATE TABLE t (a Int32, b Int32) ENGINE = ReplacingMergeTree ORDER BY (a, b)")
+    place.query("INSERT INTO t VALUES (1, 1), (2, 1)")
+    place.query("INSERT INTO t VALUES (1, 1)")
+    assert place.run("batches: keyset data.t FINAL by a, b").rows_done == 2

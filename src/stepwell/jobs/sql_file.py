@@ -23,7 +23,7 @@ WORDS = (
 )  # fmt: skip
 
 _LINE = re.compile(r"--\s*([a-z][a-z-]*)\s*:(?!//)\s*(.*?)\s*")
-_SOURCE = re.compile(r"(keyset|drain|groups)\s+(\S+?)\.(\S+)\s+by\s+(.+)")
+_SOURCE = re.compile(r"(keyset|drain|groups)\s+(\S+?)\.(\S+(?:\s+FINAL)?)\s+by\s+(.+)")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|)", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "h": 3600.0}
 _WINDOW = re.compile(r"(\d\d?):(\d\d)\s*-\s*(\d\d?):(\d\d)(?:\s+(\S+))?", re.ASCII)
