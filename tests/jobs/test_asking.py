@@ -62,7 +62,7 @@ def test_whatever_is_not_complete_and_stands_still_has_its_reason(tmp_path: Path
         "cancelled": add_job(),
     }
     project = make(tmp_path, {"state": url}, jobs)
-    assert project("job", "run", "broken").code == 1
+    assert project("job", "run", "broken").code == 2  # it never began
     done(project("job", "pause", "paused"))
     done(project("job", "cancel", "cancelled"))
     found = listed(project)

@@ -103,6 +103,8 @@ def test_a_column_that_is_not_there(place: Place) -> None:
     place.table("id INT NOT NULL PRIMARY KEY, name INT", order="id")
     error = refused(place, "t has no column ident", "batches: keyset data.t by ident")
     assert "it has id, name" in error.said
+    [shown] = place.load({}).overview()
+    assert (shown.state, "t has no column ident" in shown.reason) == ("stalled", True)
 
 
 def test_a_key_without_an_index_and_the_index_to_add_helps(place: Place) -> None:

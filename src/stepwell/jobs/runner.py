@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from stepwell.databases.database import Database
-from stepwell.errors import Fenced, JobStalled, Refused, StepwellError
+from stepwell.errors import Fenced, JobStalled, Refused, StepwellError, UnfitKey
 from stepwell.jobs import preflight, sources
 from stepwell.jobs.batch import Connections
 from stepwell.jobs.definition import Definition, Drain, Groups
@@ -225,7 +225,7 @@ class _Run:
             except StepwellError as error:
                 tries = 1 if self.done > before else tries + 1
                 if not passes(error) or tries >= OUTAGE_TRIES:
-                    self.note_stalled(error.said or error.what)
+                    self.note_stalled(error.what if isinstance(error, UnfitKey) else error.said or error.what)
                     if isinstance(error, Refused):
                         raise JobStalled(self.definition.reference, tries, words(error)) from error
                     raise
