@@ -3,6 +3,7 @@
     python killing.py before 7 up            just before the 7th statement that may change something is sent
     python killing.py during 'INTO big' 0.4 up    so many seconds after a statement with this text was sent
     python killing.py before 0 up            never; the last line on stderr counts the statements
+    python killing.py batch 7 job run NAME   as `before`, counted in the threads that do a job's batches
 
 The points lie where a driver sends, beneath everything of Stepwell's. What a dead process did is what it sent, so
 these are all the states that it can leave, the writes of the tracking tables and the steps inside one verb of an
@@ -36,12 +37,13 @@ def die() -> None:
 class Fuse:
     """Is told of every statement before it is sent, and kills the process at its point."""
 
-    def __init__(self, before: int = 0, during: str = "", seconds: float = 0.0) -> None:
-        self.before, self.during, self.seconds = before, during, seconds
+    def __init__(self, before: int = 0, during: str = "", seconds: float = 0.0, batches: bool = False) -> None:
+        self.before, self.during, self.seconds, self.batches = before, during, seconds, batches
         self.sent = 0
 
     def burn(self, statement: object) -> None:
-        if threading.current_thread() is not threading.main_thread():
+        thread = threading.current_thread()
+        if not (thread.name.startswith("job ") if self.batches else thread is threading.main_thread()):
             return  # the watcher only looks
         text = statement.decode(errors="replace") if isinstance(statement, bytes | bytearray) else str(statement)
         if _READS.match(text):
@@ -96,6 +98,8 @@ def _fused(method: Callable[..., Any], fuse: Fuse) -> Callable[..., Any]:
 if __name__ == "__main__":
     if sys.argv[1] == "before":
         fuse, arguments = Fuse(before=int(sys.argv[2])), sys.argv[3:]
+    elif sys.argv[1] == "batch":
+        fuse, arguments = Fuse(before=int(sys.argv[2]), batches=True), sys.argv[3:]
     else:
         fuse, arguments = Fuse(during=sys.argv[2], seconds=float(sys.argv[3])), sys.argv[4:]
     watch(fuse)
