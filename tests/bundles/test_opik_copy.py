@@ -1,182 +1,201 @@
-"""Promises of the item copy: every item once, as people see it, whatever the table holds."""
+"""Promises of the item copy: every item once, as people see it, whatever the table holds and whatever dies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, fields
+import random
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from servers.clickhouse_front import ClickhouseFront
-from stepwell import bundles
-from stepwell.databases import open_database
-from stepwell.databases.database import Command, Database
-from stepwell.scripts.folder import load
-
-FOLDER = bundles.HERE / "opik" / "migrations" / "analytics"
-SOURCES = ["unknown", "sdk", "manual", "span", "trace"]
-COPIED = """
-    workspace_id, dataset_id, id, dataset_version_id, dataset_item_id, toString(source), trace_id, span_id,
-    data, metadata, tags, toUnixTimestamp64Milli(item_created_at), item_created_by,
-    toUnixTimestamp64Milli(item_last_updated_at), item_last_updated_by, created_by, last_updated_by
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A row of dataset_items; times are milliseconds."""
-
-    workspace_id: str
-    dataset_id: str
-    id: str
-    source: str
-    trace_id: str
-    span_id: str
-    data: dict[str, str]
-    metadata: str
-    tags: list[str]
-    created_at: int
-    created_by: str
-    last_updated_at: int
-    last_updated_by: str
-
-
-def uuid(number: int) -> str:
-    return f"018f0000-0000-7000-8000-{number:012d}"
-
-
-texts = st.sampled_from(
-    ["", "plain", 'it\'s "quoted"', "C:\\temp\\n", "two\nlines", "100%s ?", "🧪𝒲", "\x00 bell \x07"]
-)
-items = st.builds(
+from opik_installation import JOBS, Opik, installed
+from opik_versions import (
+    Dataset,
     Item,
-    workspace_id=st.sampled_from(["default", "東京 o'lab"]),
-    dataset_id=st.integers(1, 3).map(uuid),
-    id=st.integers(10, 14).map(uuid),
-    source=st.sampled_from(SOURCES),
-    trace_id=st.sampled_from(["", uuid(20), uuid(21)]),
-    span_id=st.sampled_from(["", uuid(30)]),
-    data=st.dictionaries(texts, texts, max_size=3),
-    metadata=texts,
-    tags=st.lists(texts, max_size=2),
-    created_at=st.just(1_700_000_000_000),
-    created_by=texts,
-    last_updated_at=st.integers(1_700_000_000_000, 1_700_000_000_003),  # few, so that many are equal
-    last_updated_by=texts,
+    copied,
+    items,
+    later,
+    state_rows,
+    uuid,
+    version_1,
+    versioned,
+    write_datasets,
+    write_items,
 )
+from projects import Project as Folder
+from stepwell import bundles
+from stepwell.jobs.runner import Progress
+from stepwell.project import Project
+from stepwell.schema.plan import Options
+
+WITHOUT_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
+rows = st.lists(items(), min_size=1, max_size=8)
 
 
 @pytest.fixture(scope="module")
-def analytics(clickhouse_front: ClickhouseFront) -> Iterator[Database]:
-    """The tables of before the copy."""
-    database = open_database("analytics", clickhouse_front.new_database(), FOLDER)
-    database.connect()
-    for script in load(FOLDER, "analytics", database.engine)[:2]:
-        for statement in script.statements("up", {}):
-            database.run(Command(text=statement.text))
-    yield database
-    database.close()
+def embedded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opik]:
+    yield from installed(request, tmp_path_factory.mktemp("embedded"), "sqlite", "chdb")
 
 
-def write(database: Database, rows: Iterable[Item]) -> None:
-    names = [field.name for field in fields(Item)]
-    times = names.index("created_at"), names.index("last_updated_at")
-    values = [[value / 1000 if place in times else value for place, value in enumerate(astuple(row))] for row in rows]
-    database.insert("dataset_items", names, values)
+@pytest.fixture
+def opik(embedded: Opik) -> Opik:
+    embedded.anew()
+    embedded.project.up(Options(to="state/0003"))
+    return embedded
 
 
-def copy(database: Database) -> None:
-    script = load(FOLDER, "analytics", database.engine)[2]
-    for statement in script.statements("up", {}):
-        database.run(Command(text=statement.text))
+def copy(opik: Opik) -> None:
+    """Copy, also where that was complete once."""
+    with opik.project.ledger() as ledger:
+        ledger.query("UPDATE stepwell_job SET state = 'pending', quiet_passes = 0")
+    assert opik.project.run_job("copy-dataset-items").failed == 0
 
 
-def version_1(database: Database) -> list[tuple[object, ...]]:
-    found = database.query(f"SELECT {COPIED} FROM dataset_item_versions WHERE dataset_version_id = dataset_id")
-    return sorted([tuple(_plain(value) for value in row) for row in found], key=repr)
-
-
-def _plain(value: object) -> object:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def expected(batches: list[list[Item]]) -> list[tuple[object, ...]]:
-    """The same by hand: the last of the newest rows of a sorting key, then the newest of an item's sorting keys."""
-    seen: dict[tuple[object, ...], Item] = {}
-    for item in (item for batch in batches for item in batch):
-        key = (item.workspace_id, item.dataset_id, item.source, item.trace_id, item.span_id, item.id)
-        if key not in seen or item.last_updated_at >= seen[key].last_updated_at:
-            seen[key] = item
-    newest: dict[tuple[str, str, str], Item] = {}
-    for item in seen.values():
-        one = (item.workspace_id, item.dataset_id, item.id)
-        if one not in newest or _age(item) > _age(newest[one]):
-            newest[one] = item
-    return sorted([_copied(item) for item in newest.values()], key=repr)
-
-
-def _age(item: Item) -> tuple[int, int, str, str]:
-    return item.last_updated_at, SOURCES.index(item.source), item.trace_id, item.span_id
-
-
-def _copied(item: Item) -> tuple[object, ...]:
-    origin = (item.source, item.trace_id, item.span_id)
-    audit = (item.created_at, item.created_by, item.last_updated_at, item.last_updated_by)
-    return (
-        item.workspace_id, item.dataset_id, item.id, item.dataset_id, item.id, *origin,
-        item.data, item.metadata, item.tags, *audit, item.created_by, item.last_updated_by,
-    )  # fmt: skip
-
-
-def empty(database: Database) -> None:
-    database.query("TRUNCATE TABLE dataset_items")
-    database.query("TRUNCATE TABLE dataset_item_versions")
-
-
-@given(batches=st.lists(st.lists(items, min_size=1, max_size=8), max_size=5))
-def test_every_item_is_copied_once_and_as_its_newest_row_says(analytics: Database, batches: list[list[Item]]) -> None:
-    empty(analytics)
-    for batch in batches:
-        write(analytics, batch)
-    copy(analytics)
-    assert version_1(analytics) == expected(batches)
-
-
-@settings(max_examples=20)
-@given(first=st.lists(items, min_size=1, max_size=8), second=st.lists(items, min_size=1, max_size=8))
+@settings(max_examples=8, phases=WITHOUT_SHRINKING)
+@given(first=rows, second=rows)
 def test_a_second_copy_adds_what_the_first_had_not_and_leaves_the_rest(
-    analytics: Database, first: list[Item], second: list[Item]
+    embedded: Opik, first: list[Item], second: list[Item]
 ) -> None:
-    empty(analytics)
-    write(analytics, first)
-    copy(analytics)
-    before = version_1(analytics)
-    write(analytics, second)
-    copy(analytics)
-    after = version_1(analytics)
-    assert [row for row in after if row in before] == before
-    assert {row[:3] for row in after} == {row[:3] for row in expected([first, second])}
-    assert len(after) == len({row[:3] for row in after})
+    embedded.anew()
+    embedded.project.up(Options(to="state/0003"))
+    write_items(embedded.analytics, first)
+    copy(embedded)
+    once = version_1(embedded.analytics)
+    assert once == copied([first])
+    write_items(embedded.analytics, second)
+    copy(embedded)
+    twice = version_1(embedded.analytics)
+    assert [row for row in twice if row in once] == once
+    assert {row[:3] for row in twice} == {row[:3] for row in copied([first, second])}
+    assert len(twice) == len({row[:3] for row in twice})
 
 
-def test_a_dataset_that_another_tool_left_half_copied_is_completed(analytics: Database) -> None:
-    empty(analytics)
-    half = [Item("w", uuid(1), uuid(n), "sdk", "", "", {"n": str(n)}, "", [], 1, "a", 2, "b") for n in range(10)]
-    write(analytics, half[:5])
-    copy(analytics)
-    write(analytics, half[5:])
-    copy(analytics)
-    assert version_1(analytics) == expected([half])
+def some(number: int, count: int) -> list[Item]:
+    return [
+        Item(
+            "default", uuid(number), uuid(1000 * number + each), "sdk", "", "", {"n": str(each)}, "", [], 1, "a", 2, "b"
+        )
+        for each in range(count)
+    ]
 
 
-def test_items_of_a_later_version_are_neither_in_the_way_nor_touched(analytics: Database) -> None:
-    empty(analytics)
-    item = Item("w", uuid(1), uuid(10), "sdk", "", "", {"a": "b"}, "{}", ["t"], 1, "a", 2, "b")
-    write(analytics, [item])
+def test_a_dataset_that_another_tool_left_half_copied_is_completed(opik: Opik) -> None:
+    write_items(opik.analytics, some(1, 5))
+    copy(opik)
+    write_items(opik.analytics, some(1, 10)[5:])
+    copy(opik)
+    assert version_1(opik.analytics) == copied([some(1, 10)])
+
+
+def test_items_of_a_later_version_are_neither_in_the_way_nor_touched(opik: Opik) -> None:
+    write_items(opik.analytics, some(1, 1))
     columns = ["id", "workspace_id", "dataset_id", "dataset_version_id", "dataset_item_id"]
-    analytics.insert("dataset_item_versions", columns, [[uuid(10), "w", uuid(1), uuid(2), uuid(10)]])
-    copy(analytics)
-    assert version_1(analytics) == expected([[item]])
-    assert analytics.query("SELECT count() FROM dataset_item_versions") == [(2,)]
+    opik.analytics.insert("dataset_item_versions", columns, [[uuid(1000), "default", uuid(1), uuid(2), uuid(1000)]])
+    copy(opik)
+    assert version_1(opik.analytics) == copied([some(1, 1)])
+    assert opik.analytics.query("SELECT count() FROM dataset_item_versions") == [(2,)]
+
+
+def test_what_arrives_during_the_copy_is_there_at_its_end(opik: Opik) -> None:
+    with opik.project.ledger() as ledger:
+        ledger.query("UPDATE stepwell_job SET limits = '{\"size\": 3}'")
+    write_items(opik.analytics, [item for number in (2, 4, 6) for item in some(number, 4)])
+    late = [item for number in (1, 2, 4, 7) for item in some(number, 6)[4:]]
+    told: list[Progress] = []
+
+    def tell(progress: Progress) -> None:
+        if not told:
+            write_items(opik.analytics, late)
+        told.append(progress)
+
+    outcome = opik.project.run_job("copy-dataset-items", tell)
+    with opik.project.ledger() as ledger:
+        ledger.query("UPDATE stepwell_job SET limits = ''")
+    assert outcome.state == "complete"
+    assert len(told) > 3
+    assert version_1(opik.analytics) == copied([[item for number in (2, 4, 6) for item in some(number, 4)], late])
+
+
+def test_a_copy_whose_client_stops_listening_is_followed_to_its_end(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    for opik in installed(request, tmp_path, "sqlite", "clickhouse"):
+        write_items(opik.analytics, some(1, 12))
+        # Each row takes a fifth of a second, which makes more than the client's patience.
+        slow = "ALTER TABLE dataset_item_versions ADD CONSTRAINT slow CHECK sleepEachRow(0.2) = 0"
+        opik.analytics.query(slow)
+        urls = {name: url for name, url in opik.project.variables.items() if name.endswith("_DB_URL")}
+        urls["ANALYTICS_DB_URL"] += "?read_timeout=1"
+        hasty = Project.load(bundles.HERE / "opik", urls)
+        hasty.up(Options(to="state/0003"))
+        assert hasty.run_job("copy-dataset-items").state == "complete"
+        assert version_1(opik.analytics) == copied([some(1, 12)])
+
+
+# --- kill -9 --------------------------------------------------------------------------------------------------
+
+# Kills its own process where a statement with a text is sent: before, half way through an INSERT (the blocks that
+# ClickHouse keeps are played by a LIMIT), or behind it, before anything of it is recorded.
+KILLED = """
+import os, signal, sys
+from stepwell.databases.clickhouse.connection import ClickhouseDatabase
+from stepwell.databases.sqlite import SqliteDatabase
+from stepwell.project import Project
+
+where, text, job = {where!r}, {text!r}, {job!r}
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def fused(kind, name):
+    send = getattr(kind, name)
+    def sent(self, statement, *rest):
+        if text not in statement:
+            return send(self, statement, *rest)
+        if where == "half":
+            send(self, statement.replace("SETTINGS", "LIMIT 70 SETTINGS"), *rest)
+        elif where == "behind":
+            send(self, statement, *rest)
+        die()
+    setattr(kind, name, sent)
+
+fused(ClickhouseDatabase, "send")
+fused(SqliteDatabase, "query")
+Project.load(".").run_job(job)
+"""
+INSERT, TOTALS = "INSERT INTO dataset_item_versions", "SET items_total = CASE"
+
+
+@pytest.mark.parametrize(
+    ("where", "text"),
+    [("before", INSERT), ("half", INSERT), ("behind", INSERT), ("before", TOTALS), ("behind", TOTALS)],
+    ids=["before the copy", "half way through", "behind the copy", "before the totals", "behind the totals"],
+)
+def test_a_worker_that_is_killed_leaves_what_the_next_one_completes(
+    request: pytest.FixtureRequest, tmp_path: Path, where: str, text: str
+) -> None:
+    random.seed(where + text)
+    datasets = [Dataset(uuid(number), "default", f"d{number}", number, "ada", "") for number in range(1, 9)]
+    first = [item for each in range(1, 10) for item in some(each, random.randrange(40))]
+    second = [later(item, source="trace", trace_id=uuid(5)) for item in random.sample(first, 20)]
+    for opik in installed(request, tmp_path, "sqlite", "clickhouse"):
+        write_datasets(opik.state, datasets)
+        write_items(opik.analytics, first)
+        write_items(opik.analytics, second)
+        opik.project.up(Options(to="state/0003"))
+        job = JOBS[text == TOTALS]
+        if text == TOTALS:
+            opik.project.run_job(JOBS[0])
+        folder = Folder(
+            tmp_path / "project", {name: config.url for name, config in opik.project.config.databases.items()}
+        )
+        bundles.copy("opik", folder.folder)
+        killed = folder.python(KILLED.format(where=where, text=text, job=job))
+        assert killed.code == -9, killed.text
+        with opik.project.ledger() as ledger:
+            ledger.query("UPDATE stepwell_job SET lease_until = 1")  # half a minute later
+        opik.upgrade()
+        assert version_1(opik.analytics) == copied([first, second])
+        assert state_rows(opik.state) == versioned(datasets, [first, second])

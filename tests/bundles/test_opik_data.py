@@ -41,6 +41,12 @@ def fill(made: Project, seed: int = 1) -> Summary:
         return generate(state, analytics, scale=SCALE, seed=seed)
 
 
+def upgrade(made: Project) -> None:
+    made.up()
+    for job in ("copy-dataset-items", "dataset-version-items-total"):
+        assert made.run_job(job).state == "complete"
+
+
 def rows(url: str) -> Dump:
     return {name: text for name, text in dump(url).items() if "schema_migrations" not in name and "rows" in name}
 
@@ -148,11 +154,7 @@ def test_generating_again_after_it_died_halfway_gives_the_same(
 def test_the_upgrade_is_proved(state: str, clickhouse_url: str, request: pytest.FixtureRequest) -> None:
     made = project(str(request.getfixturevalue(f"{state}_url")), clickhouse_url)
     summary = fill(made)
-    assert made.up().applied == [
-        "state/0003_version_1_of_every_dataset",
-        "state/0004_project_columns",
-        "analytics/0003_copy_dataset_items",
-    ]
+    upgrade(made)
     with databases(made) as opened:
         facts = {fact.label: fact for fact in proof(*opened)}
     assert [fact for fact in facts.values() if not fact.ok] == []
@@ -163,10 +165,10 @@ def test_the_upgrade_is_proved(state: str, clickhouse_url: str, request: pytest.
 def test_version_1_carries_the_audit_of_its_dataset(sqlite_url: str, clickhouse_url: str) -> None:
     made = project(sqlite_url, clickhouse_url)
     fill(made)
-    made.up()
+    upgrade(made)
     audit = "created_at, created_by, last_updated_at, last_updated_by"
     datasets = query(sqlite_url, f"SELECT id, workspace_id, {audit} FROM datasets ORDER BY id")
-    marked = "WHERE id = dataset_id AND version_hash = 'v1' AND items_total = -1"
+    marked = "WHERE id = dataset_id AND version_hash = 'v1' AND items_total >= 0"
     assert query(sqlite_url, f"SELECT id, workspace_id, {audit} FROM dataset_versions {marked} ORDER BY id") == datasets
 
 
@@ -174,7 +176,7 @@ def test_a_tag_that_people_have_set_stays(sqlite_url: str, clickhouse_url: str) 
     made = project(sqlite_url, clickhouse_url)
     fill(made)
     tags = query(sqlite_url, "SELECT * FROM dataset_version_tags")
-    made.up()
+    upgrade(made)
     assert tags
     assert set(tags) <= set(query(sqlite_url, "SELECT * FROM dataset_version_tags"))
 
@@ -196,7 +198,7 @@ def test_a_tag_that_people_have_set_stays(sqlite_url: str, clickhouse_url: str) 
 def test_the_proof_sees_one_wrong_item(damage: str, sqlite_url: str, clickhouse_url: str) -> None:
     made = project(sqlite_url, clickhouse_url)
     fill(made)
-    made.up()
+    upgrade(made)
     [item] = query(clickhouse_url, SOME_ITEM)
     with databases(made) as (state, analytics):
         analytics.query(damage.format(id=item))
@@ -207,7 +209,7 @@ def test_the_proof_sees_one_wrong_item(damage: str, sqlite_url: str, clickhouse_
 def test_the_proof_sees_an_item_that_was_copied_twice(sqlite_url: str, clickhouse_url: str) -> None:
     made = project(sqlite_url, clickhouse_url)
     fill(made)
-    made.up()
+    upgrade(made)
     with databases(made) as (state, analytics):
         analytics.query("SYSTEM STOP MERGES dataset_item_versions")
         [item] = query(clickhouse_url, SOME_ITEM)

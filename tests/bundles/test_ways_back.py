@@ -11,8 +11,7 @@ from stepwell.project import Project
 from stepwell.schema.plan import Options
 
 OPIK = [
-    "state/0001", "state/0002", "analytics/0001", "analytics/0002", "data", "state/0003", "analytics/0003",
-    "state/0004",
+    "state/0001", "state/0002", "analytics/0001", "analytics/0002", "data", "state/0003", "state/0004",
 ]  # fmt: skip
 AGENT_RUNS = [
     "app/0001", "app/0002", "analytics/0001", "data", "app/0003", "app/0004", "analytics/0002", "analytics/0003",

@@ -833,7 +833,7 @@ def test_a_batch_of_a_job_copies_its_rows(new_side: Callable[[str], Side]) -> No
     move = Move()
     definition = Definition("move", Path("move.py"), 1, "", move.batches, move.migrate)
     for scope in (Range(None, (2,)), Range(None, (2,)), Range((2,), None)):
-        batch = Batch(definition, scope, connections)
+        batch = Batch(definition, scope, connections, 1)
         with batch.transactions("state"):
             move.migrate(batch)
     connections.close()

@@ -200,7 +200,10 @@ class Database(Protocol):
         """
 
     def activity(self, tag: str) -> Activity | None:
-        """The statement of this tag at work on the server; None when there is none. Safe from another thread."""
+        """The statement of this tag at work on the server; None when there is none. Safe from another thread.
+
+        Where there are no transactions also one whose tag begins with this.
+        """
 
     def holders(self) -> list[str]:
         """Who holds locks that our connection waits for, one line each. Safe from another thread."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
 
 from stepwell.databases.database import Command, Database
@@ -12,10 +14,25 @@ from stepwell.databases.lexing import Kind, tokens
 from stepwell.errors import StepwellError
 from stepwell.jobs.definition import Definition, Groups
 from stepwell.jobs.rows import Place, add, remove, values_of
-from stepwell.jobs.sources import MOST_KEYS, Condition, Key, Scope, among, condition, keys_in
+from stepwell.jobs.sources import MOST_KEYS, SCOPE, Condition, Key, Scope, among, condition, keys_in
 
-MARK = "${batch}"
+MARK = SCOPE
 """What stands in a statement for the condition that finds the batch's rows."""
+
+LOOK = 0.2
+"""Seconds between two looks at a statement that outlived its worker."""
+
+
+def tag_of(database: Database, job: str, batch: int | str) -> str:
+    """What the tags of a batch's statements begin with, on a server where they may outlive the worker."""
+    place = sha256(f"{database.home()} {batch}".encode()).hexdigest()[:16]  # a key may be anything, an id may not
+    return f"stepwell:{job}:{place}:"
+
+
+def outlived(database: Database, tag: str) -> None:
+    """Wait for the statement of a tag that a worker left running when it died."""
+    while database.activity(tag):
+        time.sleep(LOOK)
 
 
 class Connections:
@@ -65,14 +82,15 @@ class RowChange:
 
 
 class Batch:
-    """The rows that `migrate` is to migrate. All that it writes to relational databases commits at its end.
+    """The rows that `migrate` is to migrate, as the batch of a number, or of a lazy key.
 
-    Where the ledger's database is written, the batch's progress commits with it. Other databases commit just before, so
-    what is written there must be safe to repeat.
+    All that it writes to relational databases commits at its end. Where the ledger's database is written, the batch's
+    progress commits with it. Other databases commit just before, so what is written there must be safe to repeat.
     """
 
-    def __init__(self, definition: Definition, scope: Scope, connections: Connections) -> None:
+    def __init__(self, definition: Definition, scope: Scope, connections: Connections, number: int | str) -> None:
         self._definition, self._scope, self._connections = definition, scope, connections
+        self._number, self._sent = number, 0
         self._transactions: dict[str, ExitStack] = {}
         found = condition(definition.source, scope)
         self.condition, self.parameters = found.text, found.parameters
@@ -110,7 +128,15 @@ class Batch:
         """Run a statement; `${batch}` in it is the condition that finds the batch's rows, `?` a parameter."""
         database = self.on(on or self._definition.source.database)
         text, values = with_condition(text, tuple(parameters), self.condition, self.parameters, database.engine)
-        database.run(Command(text=text, parameters=values))
+        database.run(Command(text=text, parameters=values, tag="" if database.transactional else self._tag(database)))
+
+    def _tag(self, database: Database) -> str:
+        """A tag for the next statement, to follow it to its end. No earlier try of the batch still runs beside it."""
+        tag = tag_of(database, self._definition.name, self._number)
+        if not self._sent:
+            outlived(database, tag)
+        self._sent += 1
+        return f"{tag}{self._sent}"
 
     def put(self, rows: Mapping[Key, Mapping[str, Any]]) -> None:
         """Give rows of the batch, by `row_key`, these values by column.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
@@ -144,7 +144,9 @@ class Job:
     """What a Python job derives from: names to give, and `migrate` to write.
 
     The class's docstring is what `stepwell job list` says of it. Seconds throughout. A job that has a way back of its
-    own, for data that is derived anyway, also has a method `undo(self, connections)`, safe to repeat.
+    own, for data that is derived anyway, also has a method `undo(self, connections)`, safe to repeat. One whose rows
+    may need it again after they were migrated has `reopen(self, key, connections)`: Lazy calls it before it looks at a
+    key, and it may make the key's rows eligible once more.
 
     `largest` is how many rows a batch has at most. The lease of a worker that died ends after `lock_timeout` seconds,
     and after 30 at the latest. `variables` name environment variables that set some of these numbers, that of `batches`
@@ -204,6 +206,7 @@ class Definition:
     row_key: tuple[str, ...] = ()
     unindexed: str = ""
     undo: Callable[[Connections], None] | tuple[str, ...] = ()
+    reopen: Callable[[tuple[Any, ...], Connections], None] | None = None
     largest: int | None = None
     lock_timeout: float | None = None
     says: Says = Says()

@@ -23,6 +23,7 @@ class Draft:
     lines: Mapping[str, int]
     migrate: Callable[[Batch], None]
     undo: Callable[[Connections], None] | tuple[str, ...] = ()
+    reopen: Callable[[tuple[Any, ...], Connections], None] | None = None
 
     def wrong(self, name: str, what: str, do: str) -> BadJob:
         """The trouble with what is said under a name; '' for the job as a whole."""

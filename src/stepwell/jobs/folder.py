@@ -75,6 +75,7 @@ def _definition(draft: Draft, engines: Mapping[str, str], environment: Mapping[s
         source=source,
         migrate=draft.migrate,
         undo=draft.undo,
+        reopen=draft.reopen,
         flag=fields.pop("enabled", None),
         **fields,
     )

@@ -127,7 +127,8 @@ class Lazy:
 
     def _land(self, key: Any) -> None:
         try:
-            if key not in self._done and self._migrate(key if isinstance(key, tuple) else (key,)):
+            migrated = key not in self._done and self._migrate(key if isinstance(key, tuple) else (key,))
+            if migrated and not self._job.reopen:
                 self._remember(key)
         finally:
             with self._guard:
@@ -160,6 +161,8 @@ class Lazy:
         eligible = condition(job.source, Keys((key,)))
         text = dump_key(key)
         source = connections.get(job.source.database)
+        if job.reopen:
+            job.reopen(key, connections)
         if job.source.where and not _found(source, job, eligible):
             # A key without rows is not remembered: its rows may come, and come unmigrated.
             return _found(source, job, rows)
@@ -169,7 +172,7 @@ class Lazy:
             return True
         if not _found(source, job, rows):
             return False
-        batch = Batch(job, Keys((key,)), connections)
+        batch = Batch(job, Keys((key,)), connections, text)
         try:
             with batch.transactions(self._site.ledger):
                 if by_ledger:

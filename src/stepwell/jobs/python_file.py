@@ -72,7 +72,7 @@ def _draft(job: type[Job], node: ast.ClassDef, path: Path) -> Draft:
         return BadJob(path, lines.get(name, node.lineno), f"{job.__name__}: {what}", do)
 
     for name, value in vars(job).items():
-        if not name.startswith("_") and name not in (*WORDS, "undo") and not callable(value):
+        if not name.startswith("_") and name not in (*WORDS, "undo", "reopen") and not callable(value):
             what = f"unknown name {name!r}{did_you_mean(name, WORDS)}"
             raise wrong(name, what, f"Known are {', '.join(sorted(WORDS))}; a name of your own begins with `_`.")
     if not hasattr(job, "batches"):
@@ -85,9 +85,9 @@ def _draft(job: type[Job], node: ast.ClassDef, path: Path) -> Draft:
         raise wrong(
             "__init__", f"can't be made: {type(error).__name__}: {error}", "Let it need no argument."
         ) from error
-    for name, argument in (("migrate", "batch"), ("undo", "connections")):
-        if hasattr(instance, name) and (what := _not_to_be_called(getattr(instance, name))):
-            raise wrong(name, f"`{name}` {what}", f"Write def {name}(self, {argument}): …")
+    for name, *arguments in (("migrate", "batch"), ("undo", "connections"), ("reopen", "key", "connections")):
+        if hasattr(instance, name) and (what := _not_to_be_called(getattr(instance, name), len(arguments))):
+            raise wrong(name, f"`{name}` {what}", f"Write def {name}(self, {', '.join(arguments)}): …")
     return Draft(
         name=re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", job.__name__).lower().replace("_", "-"),
         path=path,
@@ -97,6 +97,7 @@ def _draft(job: type[Job], node: ast.ClassDef, path: Path) -> Draft:
         lines=lines,
         migrate=instance.migrate,
         undo=getattr(instance, "undo", ()),
+        reopen=getattr(instance, "reopen", None),
     )
 
 
@@ -112,15 +113,15 @@ def _lines(node: ast.ClassDef, path: Path) -> dict[str, int]:
         elif isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
             names = [part.target.id]
         for name in names:
-            if name in lines and name in (*WORDS, "migrate", "undo"):
+            if name in lines and name in (*WORDS, "migrate", "undo", "reopen"):
                 what = f"{node.name}: `{name}` is said a second time; the first is on line {lines[name]}"
                 raise BadJob(path, part.lineno, what, "Take one of them away.")
             lines[name] = part.lineno
     return lines
 
 
-def _not_to_be_called(method: Any) -> str:
-    """Why a call of a method with one argument would do nothing, or fail; '' where it is as it must be."""
+def _not_to_be_called(method: Any, arguments: int) -> str:
+    """Why a call of a method with so many arguments would do nothing, or fail; '' where it is as it must be."""
     if not callable(method):
         return "is not a method"
     if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
@@ -128,7 +129,7 @@ def _not_to_be_called(method: Any) -> str:
     if inspect.isgeneratorfunction(method):
         return "has a `yield`, so a call of it would do nothing"
     try:
-        inspect.signature(method).bind(None)
+        inspect.signature(method).bind(*[None] * arguments)
     except TypeError as error:
-        return f"can't be called with one argument: {error}"
+        return f"can't be called with {'one argument' if arguments == 1 else f'{arguments} arguments'}: {error}"
     return ""

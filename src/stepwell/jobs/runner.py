@@ -16,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from stepwell.databases.database import Database
 from stepwell.errors import Fenced, JobStalled, Refused, StepwellError, UnfitKey
@@ -140,6 +141,7 @@ class _Run:
     pending: dict[Future[Report], Task] = field(default_factory=dict)
     waiting: deque[tuple[float, Task]] = field(default_factory=deque)
     tries: dict[int, int] = field(default_factory=dict)
+    groups: deque[tuple[Any, int]] = field(default_factory=deque)
     local: threading.local = field(default_factory=threading.local)
     opened: list[Connections] = field(default_factory=list)
     done: int = 0
@@ -307,6 +309,7 @@ class _Run:
     def one_pass(self, send: Callable[[Task], Future[Report]], size: BatchSize, place: str) -> str:
         """Migrate from `place` on to the last key; returns where it ended. What an earlier run began comes first."""
         exhausted = False
+        self.groups.clear()
         self.retry_failed()
         failed = self.failed()
         while not (exhausted and not self.waiting and not self.pending):
@@ -364,7 +367,12 @@ class _Run:
         behind = sources.load_key(place) if place else None
         if isinstance(definition.source, Drain):
             behind = behind if self.pending else None
-        found = sources.next_scope(self.source, definition.source, behind, rows, failed)
+        if isinstance(definition.source, Groups):
+            # To count the groups is to read the table: it is done once for many batches.
+            self.groups = self.groups or sources.next_groups(self.source, definition.source, behind, failed)
+            found = sources.pack(self.groups, rows)
+        else:
+            found = sources.next_scope(self.source, definition.source, behind, rows, failed)
         if found is None:
             return None
         scope, last = found

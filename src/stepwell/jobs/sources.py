@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -12,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from stepwell.databases.database import Database
-from stepwell.jobs.definition import Drain, Groups, Keyset, Source
+from stepwell.jobs.definition import Drain, Groups, Source
 
 Key = tuple[Any, ...]
 """The values of a row's key columns."""
@@ -36,6 +37,9 @@ class Keys:
 
 Scope = Range | Keys
 
+SCOPE = "${batch}"
+"""What stands in a `where` for the scope's own condition: a subquery then looks at no more than the batch."""
+
 MOST_KEYS = 10_000
 """Keys in one scope at most: each is a parameter, of which SQLite takes 32,766 and PostgreSQL 65,535."""
 
@@ -48,7 +52,11 @@ class Condition:
     parameters: tuple[Any, ...] = ()
 
     def and_also(self, text: str, parameters: tuple[Any, ...] = ()) -> Condition:
-        return Condition(f"({self.text}) AND ({text})", (*self.parameters, *parameters)) if text else self
+        if not text:
+            return self
+        parts = text.split(SCOPE)
+        found = f"({self.text}) AND ({f'({self.text})'.join(parts)})"
+        return Condition(found, (*self.parameters * len(parts), *parameters))
 
 
 def condition(source: Source, scope: Scope) -> Condition:
@@ -105,10 +113,10 @@ def next_scope(
 
     Rows that `failed` by themselves are left out. None where nothing is left behind that key.
     """
-    if not isinstance(source, Keyset):
-        size = min(size, MOST_KEYS)
     if isinstance(source, Groups):
-        return _next_groups(database, source, behind, size, failed)
+        return pack(next_groups(database, source, behind, failed, min(size, MOST_KEYS)), size)
+    if isinstance(source, Drain):
+        size = min(size, MOST_KEYS)
     columns = ", ".join(source.keys)
     left = condition(source, Range(behind, None, failed))
     if isinstance(source, Drain):
@@ -131,10 +139,10 @@ def next_scope(
     return Range(behind, upper, failed), upper
 
 
-def _next_groups(
-    database: Database, source: Groups, behind: Key | None, size: int, failed: tuple[Key, ...]
-) -> tuple[Scope, Key] | None:
-    """Values in their order until their rows together reach `size`; a value larger than that stands alone."""
+def next_groups(
+    database: Database, source: Groups, behind: Key | None, failed: tuple[Key, ...] = (), most: int = MOST_KEYS
+) -> deque[tuple[Any, int]]:
+    """The next values behind a key in their order, `most` of them, each with the number of its rows."""
     left = condition(source, Range(behind, None, failed))
     rows = database.query(
         f"""
@@ -143,17 +151,21 @@ def _next_groups(
         WHERE {left.text}
         GROUP BY {source.column}
         ORDER BY {source.column}
-        LIMIT {size}
+        LIMIT {most}
         """,
         left.parameters,
     )
+    return deque((value, int(count)) for value, count in rows)
+
+
+def pack(groups: deque[tuple[Any, int]], size: int) -> tuple[Scope, Key] | None:
+    """Take values from the left until their rows together reach `size`; a value larger than that stands alone."""
     chosen: list[Key] = []
     total = 0
-    for value, count in rows:
-        if chosen and total + int(count) > size:
-            break
+    while groups and (not chosen or (total + groups[0][1] <= size and len(chosen) < MOST_KEYS)):
+        value, count = groups.popleft()
         chosen.append((value,))
-        total += int(count)
+        total += count
     return (Keys(tuple(chosen)), chosen[-1]) if chosen else None
 
 

@@ -17,7 +17,7 @@ from itertools import groupby
 
 from stepwell.databases.database import Command, Database
 from stepwell.errors import BadRequest, ConnectionLost, Fenced, Refused
-from stepwell.jobs.batch import Connections
+from stepwell.jobs.batch import Connections, outlived, tag_of
 from stepwell.jobs.changes import MOST_KEYS, read_keys, settle
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.encoding import encoding_of, load_value
@@ -119,6 +119,7 @@ def _way_back(
         back = _Back(definition, connections, site.ledger, lease)
         if not definition.undo:
             back.try_to_put()
+        back.wait_for_the_dead()
         settle(definition, back.source, back.ledger)
         if reason and not changes.count_changed(back.ledger, definition.name, reason):
             return UndoReport(definition.name, complete=True)  # a job with nothing to judge again stays complete
@@ -162,6 +163,12 @@ class _Back:
         """Let the job's next run begin anew."""
         Ledger(self.ledger).start_over(self.definition.name, token, state)
         ensured.forget(self.ledger, self.definition.name)
+
+    def wait_for_the_dead(self) -> None:
+        """What a batch of a worker that died still has running on its server is part of what is taken back."""
+        for batch in Ledger(self.ledger).open_batches(self.definition.name):
+            if not self.source.transactional:
+                outlived(self.source, tag_of(self.source, self.definition.name, batch.number))
 
     def by_the_job(self) -> UndoReport:
         """The undo that the job's author wrote."""

@@ -80,7 +80,7 @@ def do(task: Task, definition: Definition, ledger_name: str, connections: Connec
 def _do(task: Task, definition: Definition, ledger_name: str, connections: Connections) -> Report:
     started = time.monotonic()
     scope = sources.load(task.scope)
-    batch = Batch(definition, scope, connections)
+    batch = Batch(definition, scope, connections, task.number)
     rows = 0
     try:
         with batch.transactions(ledger_name):

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 
+from stepwell.bundles.opik import activity
+from stepwell.bundles.opik.activity import Place, Row
+from stepwell.bundles.opik.values import AUDIT, AUTHORS, audit, milliseconds, moment, sql_uuid7, uuid7
 from stepwell.databases.database import Command, Database
 
 LARGEST_DATASET = 100_000
 """Items in one dataset at most."""
 
-_AUDIT = ("created_at", "created_by", "last_updated_at", "last_updated_by")
-_FIRST_DAY = datetime(2024, 3, 1, tzinfo=UTC)
+EXCLUDED = ("nightly", "o'neill & sons")
+"""Workspaces that an operator might leave alone, with rows of every kind."""
 
 # The last one has projects and nothing else.
 _WORKSPACES = ("default", "acme-research", "東京-lab", "o'neill & sons", "nightly", "just-signed-up")
-_AUTHORS = ("admin", "maria@acme.example", "søren", "李雷", "ci-bot")
 _NAMES = (
     "Support questions",
     "Réponses à vérifier",
@@ -50,10 +52,16 @@ class Summary:
     versions: int
     items: int
     item_rows: int
+    experiments: int
+    traces: int
+    optimizations: int
+    rules: int
+    alerts: int
 
     def __str__(self) -> str:
         items = f"{self.items:,} items in {self.item_rows:,} rows"
-        return f"{self.datasets:,} datasets in {self.workspaces} workspaces, {items}"
+        runs = f"{self.experiments:,} experiments with {self.traces:,} traces"
+        return f"{self.datasets:,} datasets in {self.workspaces} workspaces, {items}, {runs}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +80,44 @@ class _Dataset:
 def generate(state: Database, analytics: Database, *, scale: float = 1.0, seed: int = 1) -> Summary:
     """Fill the empty tables of Opik 1.x. The same scale and seed give the same rows on every engine.
 
-    Scale 1.0 is 60 datasets with about 20,000 items in about 28,000 rows; both numbers grow with the scale until
-    the largest dataset holds 100,000 items. Where the version tables exist (`0002`), some datasets have a version
-    already, as people who tried the feature early do. Killed halfway, the same call completes it. Raises Refused.
+    Scale 1.0 is 60 datasets with about 20,000 items in about 28,000 rows, and 200 experiments with about 2,000 traces;
+    all numbers grow with the scale until the largest dataset holds 100,000 items. Where the version tables exist
+    (`0002`), some datasets have a version already, as people who tried the feature early do. Killed halfway, the same
+    call completes it. Raises Refused.
     """
     random = Random(seed)
     datasets = list(_datasets(random, scale, versions=bool(state.columns("dataset_versions"))))
     living = [dataset for dataset in datasets if not dataset.deleted]
+    projects = _projects(random)
+    prompts, commits = _prompts(random, max(8, round(8 * scale)))
+    places = [place for place in _places(random, living, projects, prompts, commits) if place.datasets]
+    runs = activity.optimizations(random, places, max(8, round(20 * scale)))
+    experiments = activity.experiments(random, places, runs, max(20, round(200 * scale)))
     # The state comes last and at once, so where it is there, all is.
     item_rows = _fill_items(analytics, datasets, seed)
+    activity.fill_analytics(analytics, experiments, runs)
     with state.transaction():
-        projects = _fill_projects(state, random)
-        prompts = _fill_prompts(state, random)
+        state.insert("projects", ["id", "workspace_id", "name", "description", *AUDIT], projects)
+        state.insert("prompts", ["id", "workspace_id", "name", "description", *AUDIT], prompts)
+        columns = ["id", "workspace_id", "prompt_id", "commit", "template", *AUDIT]
+        state.insert("prompt_versions", columns, commits)
+        rules = activity.fill_rules(state, random, places, max(1, round(scale)))
+        alerts = activity.fill_alerts(state, random, places, max(1, round(scale)))
         _fill_datasets(state, living)
     return Summary(
         workspaces=len(_WORKSPACES),
-        projects=projects,
-        prompts=prompts,
+        projects=len(projects),
+        prompts=len(prompts),
         datasets=len(living),
         deleted_datasets=len(datasets) - len(living),
         versions=sum(dataset.version != "" for dataset in datasets),
         items=sum(dataset.items for dataset in datasets),
         item_rows=item_rows,
+        experiments=len(experiments),
+        traces=sum(experiment.traces for experiment in experiments if experiment.first),
+        optimizations=len(runs),
+        rules=rules,
+        alerts=alerts,
     )
 
 
@@ -103,95 +127,95 @@ def _datasets(random: Random, scale: float, *, versions: bool) -> Iterator[_Data
     shares = [0.0 if rank % 10 == 0 else 1 / rank for rank in range(1, count + 1)]
     largest = 20_000 * scale / sum(shares)
     for rank, share in enumerate(shares, start=1):
-        created = _moment(random)
+        created = moment(random)
         versioned = rank % 8 == 4
         yield _Dataset(
-            id=_uuid7(created, random),
+            id=uuid7(created, random),
             workspace=random.choices(_WORKSPACES[:-1], weights=(12, 5, 3, 2, 1))[0],
             name=f"{random.choice(_NAMES)} {rank}",
             description=random.choice(_DESCRIPTIONS),
             created=created,
-            author=random.choice(_AUTHORS),
+            author=random.choice(AUTHORS),
             items=min(LARGEST_DATASET, round(largest * share)),
-            version=_uuid7(created + timedelta(days=30), random) if versioned and versions else "",
+            version=uuid7(created + timedelta(days=30), random) if versioned and versions else "",
             deleted=rank == 7,
         )
 
 
-def _fill_projects(state: Database, random: Random) -> int:
-    rows = []
+def _projects(random: Random) -> list[Row]:
+    rows: list[Row] = []
     for workspace in _WORKSPACES:
-        for name in ("Default Project", "チャットボット", "search \\ ranking")[: random.randint(1, 3)]:
-            created = _moment(random)
-            rows.append((_uuid7(created, random), workspace, name, None, *_audit(created, "admin")))
-    state.insert("projects", ["id", "workspace_id", "name", "description", *_AUDIT], rows)
-    return len(rows)
+        # Not every workspace has a default project, and the last has nothing else.
+        names = ["Default Project", "チャットボット", "search \\ ranking"]
+        first = 1 if workspace == "acme-research" else 0
+        last = 1 if workspace == _WORKSPACES[-1] else random.randint(2, 3)
+        for name in names[first:last]:
+            created = moment(random)
+            rows.append((uuid7(created, random), workspace, name, None, *audit(created, "admin")))
+    return rows
 
 
-def _fill_prompts(state: Database, random: Random) -> int:
-    prompts, commits = [], []
-    for number in range(8):
-        workspace, created = random.choice(_WORKSPACES[:-1]), _moment(random)
-        prompt, author = _uuid7(created, random), random.choice(_AUTHORS)
+def _prompts(random: Random, count: int) -> tuple[list[Row], list[Row]]:
+    """Prompts and their versions."""
+    prompts: list[Row] = []
+    commits: list[Row] = []
+    for number in range(count):
+        workspace, created = _WORKSPACES[number % (len(_WORKSPACES) - 1)], moment(random)
+        prompt, author = uuid7(created, random), random.choice(AUTHORS)
         description = random.choice(_DESCRIPTIONS)
-        prompts.append((prompt, workspace, f"answer-{number} 💬", description, *_audit(created, author)))
+        prompts.append((prompt, workspace, f"answer-{number} 💬", description, *audit(created, author)))
         for commit in range(random.randint(1, 3)):
-            moment = created + timedelta(days=commit)
-            version = _uuid7(moment, random)
+            committed = created + timedelta(days=commit)
+            version = uuid7(committed, random)
             template = f"You are helpful.\nAnswer '{{{{question}}}}' in {commit + 1} \\n sentences. 🙂"
-            commits.append((version, workspace, prompt, version[-8:], template, *_audit(moment, author)))
-    state.insert("prompts", ["id", "workspace_id", "name", "description", *_AUDIT], prompts)
-    columns = ["id", "workspace_id", "prompt_id", "commit", "template", *_AUDIT]
-    state.insert("prompt_versions", columns, commits)
-    return len(prompts)
+            commits.append((version, workspace, prompt, version[-8:], template, *audit(committed, author)))
+    return prompts, commits
+
+
+def _places(
+    random: Random, datasets: list[_Dataset], projects: list[Row], prompts: list[Row], commits: list[Row]
+) -> Iterator[Place]:
+    for workspace in _WORKSPACES:
+        own = {
+            str(id_): [str(row[0]) for row in commits if row[2] == id_]
+            for id_, place, *_ in prompts
+            if place == workspace
+        }
+        yield Place(
+            workspace,
+            [dataset.id for dataset in datasets if dataset.workspace == workspace],
+            [str(id_) for id_, place, *_ in projects if place == workspace],
+            [uuid7(moment(random), random) for _ in range(2)],
+            [(prompt, [str(id_) for id_, _, of, *_ in commits if of == prompt]) for prompt in own],
+        )
 
 
 def _fill_datasets(state: Database, datasets: list[_Dataset]) -> None:
     state.insert(
         "datasets",
-        ["id", "workspace_id", "name", "description", *_AUDIT],
+        ["id", "workspace_id", "name", "description", *AUDIT],
         [
-            (each.id, each.workspace, each.name, each.description, *_audit(each.created, each.author))
+            (each.id, each.workspace, each.name, each.description, *audit(each.created, each.author))
             for each in datasets
         ],
     )
-    versioned = [(each, _audit(each.created + timedelta(days=30), each.author)) for each in datasets if each.version]
+    versioned = [(each, audit(each.created + timedelta(days=30), each.author)) for each in datasets if each.version]
     if not versioned:
         return
     state.insert(
         "dataset_versions",
-        ["id", "workspace_id", "dataset_id", "version_hash", "items_total", "change_description", *_AUDIT],
+        ["id", "workspace_id", "dataset_id", "version_hash", "items_total", "change_description", *AUDIT],
         [
-            (each.version, each.workspace, each.id, each.version[-12:], each.items, "Before the rewrite", *audit)
-            for each, audit in versioned
+            (each.version, each.workspace, each.id, each.version[-12:], each.items, "Before the rewrite", *by)
+            for each, by in versioned
         ],
     )
     # One of them lost its tag.
     state.insert(
         "dataset_version_tags",
-        ["workspace_id", "dataset_id", "tag", "version_id", *_AUDIT],
-        [(each.workspace, each.id, "latest", each.version, *audit) for each, audit in versioned[1:]],
+        ["workspace_id", "dataset_id", "tag", "version_id", *AUDIT],
+        [(each.workspace, each.id, "latest", each.version, *by) for each, by in versioned[1:]],
     )
-
-
-def _audit(created: datetime, author: str) -> tuple[str, str, str, str]:
-    moment = created.strftime("%Y-%m-%d %H:%M:%S.%f")
-    return moment, author, moment, author
-
-
-def _moment(random: Random) -> datetime:
-    """Some millisecond of the installation's first 600 days."""
-    return _FIRST_DAY + timedelta(milliseconds=random.randrange(600 * 86_400_000))
-
-
-def _milliseconds(moment: datetime) -> int:
-    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
-
-
-def _uuid7(moment: datetime, random: Random) -> str:
-    time, tail = f"{_milliseconds(moment):012x}", f"{random.getrandbits(60):015x}"
-    variant = random.choice("89ab")
-    return f"{time[:8]}-{time[8:]}-7{tail[:3]}-{variant}{tail[3:6]}-{tail[6:]}{random.getrandbits(12):03x}"
 
 
 # --- items: made inside ClickHouse, so that millions take seconds ---------------------------------------------
@@ -208,16 +232,6 @@ CREATE TABLE generated_datasets (
 """
 
 
-def _sql_uuid7(milliseconds: str, *seeds: str) -> str:
-    """SQL for the UUIDv7 text of a moment, random by `seeds`."""
-    time, tail = f"lower(hex({milliseconds}))", f"lower(hex(sipHash128({', '.join(seeds)})))"
-    return (
-        f"concat(substring({time}, 1, 8), '-', substring({time}, 9, 4), '-7', substring({tail}, 1, 3), '-', "
-        f"substring('89ab', 1 + sipHash64({', '.join(seeds)}) % 4, 1), substring({tail}, 4, 3), '-', "
-        f"substring({tail}, 7, 12))"
-    )
-
-
 # Every item is a row of this: what dice it drew, and how often it was written (revisions, 1 to 3). An item that
 # moved was attached to a trace by its last revision, which gives that row another sorting key; one in four of
 # those has the same last_updated_at on both sides of the move.
@@ -229,7 +243,7 @@ _ITEMS = f"""
         [1, 1, 1, 1, 1, 1, 1, 2, 2, 3][1 + dice % 10] AS revisions,
         revisions > 1 AND intDiv(dice, 10) % 5 = 0 AS moves,
         moves AND intDiv(dice, 50) % 4 = 0 AS ties,
-        {_sql_uuid7("milliseconds", "dice", "'item'")} AS id
+        {sql_uuid7("milliseconds", "dice", "'item'")} AS id
     FROM generated_datasets
     ARRAY JOIN range(items) AS number
 """
@@ -253,8 +267,8 @@ SELECT
     workspace_id,
     dataset_id,
     CAST(origin, 'Enum8(\'unknown\' = 0, \'sdk\' = 1, \'manual\' = 2, \'span\' = 3, \'trace\' = 4)') AS source,
-    if(origin >= 3, {_sql_uuid7("milliseconds", "dice", "'trace'", "moved")}, '') AS trace_id,
-    if(origin = 3, {_sql_uuid7("milliseconds", "dice", "'span'")}, '') AS span_id,
+    if(origin >= 3, {sql_uuid7("milliseconds", "dice", "'trace'", "moved")}, '') AS trace_id,
+    if(origin = 3, {sql_uuid7("milliseconds", "dice", "'span'")}, '') AS span_id,
     if(luck % 9 = 0, toJSONString(map('question', question)), '') AS input,
     if(luck % 9 = 0, toJSONString(answer), '') AS expected_output,
     if(luck % 4 = 0, '', concat('{{"reviewed": true, "note": ', toJSONString(answer),
@@ -281,7 +295,7 @@ INSERT INTO dataset_item_versions (
     tags, item_created_at, item_created_by, item_last_updated_at, item_last_updated_by,
     created_at, created_by, last_updated_at, last_updated_by)
 SELECT
-    {_sql_uuid7("plan.created", "item.id", "plan.version_id")},
+    {sql_uuid7("plan.created", "item.id", "plan.version_id")},
     item.workspace_id, item.dataset_id, plan.version_id, item.id, item.source, item.trace_id, item.span_id, item.data,
     item.metadata, item.tags, item.created_at, item.created_by, item.last_updated_at, item.last_updated_by,
     item.last_updated_at, item.created_by, item.last_updated_at, item.created_by
@@ -301,7 +315,7 @@ def _fill_items(analytics: Database, datasets: list[_Dataset], seed: int) -> int
         "generated_datasets",
         ["dataset_id", "workspace_id", "author", "created", "items", "version_id"],
         [
-            (each.id, each.workspace, each.author, _milliseconds(each.created), each.items, each.version)
+            (each.id, each.workspace, each.author, milliseconds(each.created), each.items, each.version)
             for each in datasets
         ],
     )

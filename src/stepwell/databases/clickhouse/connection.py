@@ -291,7 +291,7 @@ class ClickhouseDatabase:
             f"""
             SELECT elapsed, read_rows, total_rows_approx, written_rows
             FROM {self.everywhere("processes")}
-            WHERE query_id = {literal(tag)} OR Settings['log_comment'] = {literal(tag)}
+            WHERE query_id = {literal(tag)} OR startsWith(Settings['log_comment'], {literal(tag)})
             """
         )
         if not rows:
