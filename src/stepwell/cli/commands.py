@@ -134,7 +134,7 @@ def demo(options: argparse.Namespace, output: Output) -> int:
     from stepwell.bundles.opik import demo as opik
 
     folder = options.folder or Path("opik-demo")
-    facts = opik.run(folder, options.scale, options.seed, output.tell, output.line)
+    facts = opik.run(folder, options.scale, options.seed, output.tell, output.line, live=options.live)
     output.table([("", "COUNT", "EXPECTED", ""), *((f.label, *f.shown(), "ok" if f.ok else "WRONG") for f in facts)])
     output.line(f"\nlook around: stepwell status --project {folder}")
     output.result({"facts": [{"label": f.label, "value": f.value, "expected": f.expected} for f in facts]})

@@ -141,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("folder", nargs="?", type=Path)
     demo.add_argument("--scale", type=float, default=1.0, help="1.0: about 20,000 items; 100: two million")
     demo.add_argument("--seed", type=int, default=1)
+    demo.add_argument("--live", action="store_true", help="let an application write while it is upgraded")
     return parser
 
 

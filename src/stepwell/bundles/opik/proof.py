@@ -1,4 +1,4 @@
-"""What must be true of Opik after dataset versioning: the counts of its operators' runbook, asked of both databases."""
+"""What must be true of Opik after both upgrades: the counts of its operators' runbook, asked of both databases."""
 
 from __future__ import annotations
 
@@ -88,15 +88,39 @@ FROM (
     HAVING count() != 2 OR min(content) != max(content))
 """
 
+_STATE_WITHOUT_PROJECT = """
+SELECT count(*)
+FROM {table}
+WHERE coalesce(project_id, '') = ''
+"""
+
+_ANALYTICS_WITHOUT_PROJECT = """
+SELECT count()
+FROM {table} FINAL
+WHERE project_id = ''
+"""
+
+_RULES_WITH_SEVERAL = """
+SELECT count(*)
+FROM (SELECT rule_id FROM automation_rule_projects GROUP BY rule_id HAVING count(*) > 1) AS several
+"""
+
 
 def proof(state: Database, analytics: Database) -> list[Fact]:
-    """The counts that prove the upgrade, read from both databases as they are now.
+    """The counts that prove the upgrades, read from both databases as they are now.
 
-    Needs the version tables. Holds as long as nobody edits a draft item that version 1 has.
+    Needs the version tables; without columns for projects, only the first upgrade is looked at. Holds as long as nobody
+    edits a draft item that version 1 has.
     """
+    found = _versions(state, analytics)
+    return [*found, *_projects(state, analytics)] if "project_id" in state.columns("datasets") else found
+
+
+def _versions(state: Database, analytics: Database) -> list[Fact]:
     [(datasets,)] = state.query("SELECT count(*) FROM datasets")
     [(with_version,)] = state.query(_DATASETS_WITH_VERSION_1)
     [(with_latest,)] = state.query(_DATASETS_WITH_LATEST)
+    [(uncounted,)] = state.query("SELECT count(*) FROM dataset_versions WHERE items_total = -1")
     [(items,)] = analytics.query(_ITEMS)
     [(copied, rows)] = analytics.query(_VERSION_1_ITEMS)
     [(datasets_differ,)] = analytics.query(_DATASETS_THAT_DIFFER)
@@ -105,9 +129,23 @@ def proof(state: Database, analytics: Database) -> list[Fact]:
         Fact("datasets", datasets),
         Fact("datasets with version 1 (id = dataset_id)", with_version, datasets),
         Fact("datasets with a 'latest' tag", with_latest, datasets),
+        Fact("versions that wait to be counted", uncounted, 0),
         Fact("distinct items in dataset_items", items),
         Fact("distinct items in version 1", copied, items),
         Fact("rows in version 1", rows, items),
         Fact("datasets whose item counts differ", datasets_differ, 0),
         Fact("items whose data, metadata, tags or origin differ", items_differ, 0),
     ]
+
+
+def _projects(state: Database, analytics: Database) -> list[Fact]:
+    facts = []
+    for database, text, tables in (
+        (analytics, _ANALYTICS_WITHOUT_PROJECT, ("experiments", "optimizations")),
+        (state, _STATE_WITHOUT_PROJECT, ("datasets", "prompts", "alerts")),
+    ):
+        for table in tables:
+            [(orphans,)] = database.query(text.format(table=table))
+            facts.append(Fact(f"{table} without a project", orphans, 0))
+    [(several,)] = state.query(_RULES_WITH_SEVERAL)
+    return [*facts, Fact("rules in several projects", several, 0)]
