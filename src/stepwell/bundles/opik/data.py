@@ -61,7 +61,7 @@ class Summary:
     def __str__(self) -> str:
         items = f"{self.items:,} items in {self.item_rows:,} rows"
         runs = f"{self.experiments:,} experiments with {self.traces:,} traces"
-        return f"{self.datasets:,} datasets in {self.workspaces} workspaces, {items}, {runs}"
+        return f"{self.datasets:,} datasets in {self.workspaces} workspaces,\n  {items},\n  {runs}"
 
 
 @dataclass(frozen=True, slots=True)

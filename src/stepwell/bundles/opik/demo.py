@@ -34,7 +34,8 @@ def run(folder: Path, scale: float, seed: int, tell: events.Listener, say: Say, 
     """
     if not (folder / FILE).exists():
         bundles.copy("opik", folder)
-        say(f"made a project in {folder}: SQLite for state, chDB (ClickHouse in this process) for analytics")
+        say(f"made a project in {folder}")
+        say("SQLite for state, chDB (ClickHouse in this process) for analytics")
     project = _project(folder)
 
     say("\nOpik 1.x:")
@@ -45,7 +46,7 @@ def run(folder: Path, scale: float, seed: int, tell: events.Listener, say: Say, 
         state, analytics = (target.database for target in targets)
         if not state.query("SELECT id FROM datasets LIMIT 1"):
             summary = generate(state, analytics, scale=scale, seed=seed)
-            say(f"generated {summary} in {time.monotonic() - started:.1f} s")
+            say(f"generated in {time.monotonic() - started:.1f} s: {summary}")
 
     applications = [Application(project.open, seed + number) for number in (10, 20)]
     say("\nmigration 1, dataset versions:")

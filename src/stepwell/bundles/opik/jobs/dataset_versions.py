@@ -73,6 +73,7 @@ class CopyDatasetItems(Job):
 
     requires = ["state/0003_version_1_of_every_dataset", "analytics/0002_dataset_item_versions"]
     batches = Groups("analytics", "dataset_items", "dataset_id", where=NOT_COPIED, rows=100_000)
+    unindexed = "accept"  # the sorting key begins with the workspace, and a dataset is in one
     target = 5.0
 
     def migrate(self, batch: Batch) -> None:
