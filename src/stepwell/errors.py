@@ -219,8 +219,24 @@ class ForeignHistory(StepwellError):
             f"database {name!r} has a table schema_migrations that Stepwell did not make",
             said=f"its columns are {', '.join(columns)}: it looks like the table of {maker}",
             now="the table was only looked at; nothing was changed",
-            do="Stepwell never writes to another tool's table. Rename it (ALTER TABLE schema_migrations RENAME TO "
-            "schema_migrations_old), then\nrecord what it has applied: stepwell baseline DATABASE/VERSION",
+            do="Stepwell never writes to another tool's table. Take over what it says, into tables of Stepwell's own:\n"
+            f"stepwell adopt {name} --dry-run      shows what that would be\n"
+            f"stepwell adopt {name}                does it; the history is then in stepwell_migrations",
+        )
+
+
+class CannotAdopt(StepwellError):
+    """What another tool says it has applied does not agree with the script files."""
+
+    exit_code = 3
+
+    def __init__(self, name: str, tool: str, differences: Sequence[str]) -> None:
+        super().__init__(
+            f"what {tool} has applied to database {name!r} is not what the script files say",
+            where="\n".join(differences),
+            now="nothing was changed",
+            do="Put the files back as they were applied. If the files are right as they are, take them over:\n"
+            f"stepwell adopt {name} --as-is",
         )
 
 

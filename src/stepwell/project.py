@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from stepwell.ledger.changes import Change
     from stepwell.safety.lint.review import Report
     from stepwell.schema import events
+    from stepwell.schema.adopt.takeover import Takeover
     from stepwell.schema.outlook import Outlook, State
 
 # What only some verbs need is imported by them: `up` with nothing to do must start fast.
@@ -359,6 +360,34 @@ class Project:
         options = self._options(options)
         with self.targets() as targets:
             return answers.baseline(targets, options, version, tell)
+
+    def adopt(
+        self,
+        name: str,
+        tool: str = "",
+        *,
+        as_is: bool = False,
+        dry_run: bool = False,
+        lock_wait: float = LOCK_WAIT,
+        tell: events.Listener = _silent,
+    ) -> Takeover:
+        """Take over what another tool has applied to a database; with `dry_run` only look.
+
+        `as_is` takes it over though files differ from what was applied. Raises BadRequest, CannotAdopt.
+        """
+        from stepwell.schema.adopt import takeover
+
+        self._options(Options(database=name))  # refuses a name that is none
+        scripts = self.scripts(name)
+        database = self.open(name, lock_wait)
+        database.connect()
+        try:
+            if dry_run:
+                return takeover.look(database, scripts, tool, self.variables)
+            options = Options(lock_wait=lock_wait, variables=self.variables)
+            return takeover.adopt(database, scripts, options, tool, as_is, tell)
+        finally:
+            database.close()
 
     def script(self, text: str) -> Script:
         """The script that a reference such as state/0042 means. Raises BadRequest."""

@@ -111,6 +111,12 @@ def baseline(options: argparse.Namespace, output: Output) -> int:
     return 0
 
 
+def adopt(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli import adopting
+
+    return adopting.adopt(options, output)
+
+
 def init(options: argparse.Namespace, output: Output) -> int:
     from stepwell.cli.starting import make_project
 

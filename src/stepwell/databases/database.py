@@ -98,6 +98,9 @@ class KeyFacts:
     unique: bool
 
 
+HISTORY = "schema_migrations"
+"""The table in which a database remembers what is applied, unless another tool's table has that name."""
+
 Evidence = dict[str, Any]
 """What was read from the database before a statement ran; plain JSON values, kept in the journal."""
 
@@ -172,8 +175,8 @@ class Database(Protocol):
     def key_facts(self, table: str, columns: Sequence[str]) -> KeyFacts:
         """What the catalog tells of these columns, spelled as in SQL, as a key of a table. Reads no rows."""
 
-    def tracking_tables(self) -> list[str]:
-        """The statements that create the tracking tables, each harmless when the table exists."""
+    def tracking_tables(self, name: str = HISTORY) -> list[str]:
+        """The statements that create the tracking tables `name` and `name`_journal, harmless when they exist."""
 
     def home(self) -> str:
         """The schema or database, quoted, that the tracking tables are in.

@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, urlencode
 
 from stepwell.databases import lines
-from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, KeyFacts, Outcome, Signal
+from stepwell.databases.database import (
+    HISTORY,
+    Activity,
+    Command,
+    Conduct,
+    Evidence,
+    Finding,
+    KeyFacts,
+    Outcome,
+    Signal,
+)
 from stepwell.databases.lexing import Kind, Reader, Unterminated, tokens
 from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
@@ -266,9 +276,9 @@ class SqliteDatabase:
 
         return sqlite_keys.read(self.query, table, columns)
 
-    def tracking_tables(self) -> list[str]:
+    def tracking_tables(self, name: str = HISTORY) -> list[str]:
         """The statements that create the tracking tables, each harmless when the table exists."""
-        return [MIGRATIONS, JOURNAL]
+        return [text.replace(HISTORY, name) for text in (MIGRATIONS, JOURNAL)]
 
     def home(self) -> str:
         """The schema that the tracking tables are in, beside attached ones."""

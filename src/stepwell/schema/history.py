@@ -11,22 +11,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from stepwell.databases.database import Database, Evidence
+from stepwell.databases.database import HISTORY, Database, Evidence
 from stepwell.errors import ForeignHistory, NewerHistory, Refused
 from stepwell.scripts.script import Script
 
 LAYOUT = 1
 """Which tables this version of Stepwell writes; a row of a higher layout was written by a newer one."""
 
+BESIDE = "stepwell_migrations"
+"""Where the history lives beside another tool's table `schema_migrations`; `adopt` makes it."""
+
 COLUMNS = ["version", "checksum", "applied_at", "applied_by", "duration", "statements", "tool", "layout"]
 
-APPLIED = "SELECT version, checksum, applied_at, applied_by, layout FROM schema_migrations"
+APPLIED = "SELECT version, checksum, applied_at, applied_by, layout FROM {table}"
 OPEN = """
 SELECT seq, version, direction, position, event, checksum, tag, evidence, note, who, at
-FROM schema_migrations_journal
+FROM {table}_journal
 WHERE event = 'accepted'
-   OR version NOT IN (SELECT version FROM schema_migrations)
-   OR version IN (SELECT version FROM schema_migrations_journal WHERE direction = 'down')
+   OR version NOT IN (SELECT version FROM {table})
+   OR version IN (SELECT version FROM {table}_journal WHERE direction = 'down')
 ORDER BY seq
 """
 
@@ -73,11 +76,12 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What one database remembers. `exists` is False where Stepwell never ran."""
+    """What one database remembers, and in which table. `exists` is False where Stepwell never ran."""
 
     exists: bool = False
     applied: dict[str, Applied] = field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
+    table: str = HISTORY
 
     def attempt(self, version: str, direction: str) -> Attempt:
         """The attempt at a version that is not finished yet; empty where there is none."""
@@ -119,23 +123,27 @@ def read(database: Database) -> History:
 
     Raises ForeignHistory for a table that another tool made, NewerHistory for one of a newer Stepwell.
     """
+    table = HISTORY
     try:
-        rows = database.query(APPLIED)
+        rows = database.query(APPLIED.format(table=table))
     except Refused:
-        present = database.columns("schema_migrations")
+        present = database.columns(table)
         if not present:
             return History()
         if not set(COLUMNS) <= set(present):
-            raise ForeignHistory(database.name, present) from None
-        rows = database.query(APPLIED)  # another run has made it since; if not, this says what is wrong
+            table = BESIDE
+            if not database.columns(table):
+                raise ForeignHistory(database.name, present) from None
+        # Another run has made it since; if not, this says what is wrong.
+        rows = database.query(APPLIED.format(table=table))
     if any(int(row[4]) > LAYOUT for row in rows):
         raise NewerHistory(database.name)
     applied = {str(row[0]): Applied(*map(str, row[:4])) for row in rows}
     try:
-        found = database.query(OPEN)
+        found = database.query(OPEN.format(table=table))
     except Refused:
-        found = database.query(OPEN) if database.columns("schema_migrations_journal") else []
-    return History(True, applied, tuple(_entry(row) for row in found))
+        found = database.query(OPEN.format(table=table)) if database.columns(f"{table}_journal") else []
+    return History(True, applied, tuple(_entry(row) for row in found), table)
 
 
 def _entry(row: Iterable[object]) -> Entry:

@@ -9,19 +9,19 @@ import uuid
 from functools import cache
 
 from stepwell import __version__
-from stepwell.databases.database import Database, Evidence
+from stepwell.databases.database import HISTORY, Database, Evidence
 
-LAST = "SELECT coalesce(max(seq), 0) FROM schema_migrations_journal"
+LAST = "SELECT coalesce(max(seq), 0) FROM {table}_journal"
 WRITE = """
-INSERT INTO {home}.schema_migrations_journal
+INSERT INTO {home}.{table}_journal
   (seq, run, who, version, direction, position, event, checksum, tag, evidence, note)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 RECORD = """
-INSERT INTO {home}.schema_migrations (version, checksum, applied_by, duration, statements, tool)
+INSERT INTO {home}.{table} (version, checksum, applied_by, duration, statements, tool)
 VALUES (?, ?, ?, ?, ?, ?)
 """
-FORGET = "DELETE FROM {home}.schema_migrations WHERE version = ?"
+FORGET = "DELETE FROM {home}.{table} WHERE version = ?"
 
 
 @cache
@@ -37,14 +37,16 @@ def whoami() -> str:
 class Journal:
     """Writes one database's history. Only for the holder of its lock: it numbers the entries by itself."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, table: str = HISTORY) -> None:
         self.database = database
         self.run = str(uuid.uuid4())
-        for statement in database.tracking_tables():
+        for statement in database.tracking_tables(table):
             database.query(statement)
         home = database.home()
-        self._write, self._record, self._forget = (text.format(home=home) for text in (WRITE, RECORD, FORGET))
-        self.seq = int(database.query(LAST)[0][0])
+        self._write, self._record, self._forget = (
+            text.format(home=home, table=table) for text in (WRITE, RECORD, FORGET)
+        )
+        self.seq = int(database.query(LAST.format(table=table))[0][0])
 
     def write(
         self,

@@ -71,7 +71,7 @@ def locked(
                 database = target.database
                 runners[name] = Runner(
                     database,
-                    Journal(database),
+                    Journal(database, target.history.table),
                     target.history,
                     options.variables,
                     tell,

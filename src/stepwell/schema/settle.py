@@ -26,6 +26,8 @@ def settle(
     working: Callable[[Activity], None],
 ) -> Finding:
     """Settle one statement in doubt and write the outcome into the journal, unless it is unknown."""
+    if not doubt.tag:  # `adopt` found it half done
+        return Finding(Outcome.UNKNOWN, f"another tool sent it, so nothing was read before it ran; {doubt.note}")
     waited = follow(database, doubt.tag, working)
     finding = database.settle(command, doubt.evidence)
     if waited:

@@ -20,7 +20,17 @@ from stepwell.databases.clickhouse.names import Name, literal, parse, quote, spe
 from stepwell.databases.clickhouse.refusal import by_code, refused
 from stepwell.databases.clickhouse.rewriting import on_cluster, settings, with_mark
 from stepwell.databases.clickhouse.statement import Kind, read
-from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, KeyFacts, Outcome, Signal
+from stepwell.databases.database import (
+    HISTORY,
+    Activity,
+    Command,
+    Conduct,
+    Evidence,
+    Finding,
+    KeyFacts,
+    Outcome,
+    Signal,
+)
 from stepwell.databases.lexing import Reader
 from stepwell.databases.placeholders import percent_style
 from stepwell.databases.url import Url
@@ -352,8 +362,8 @@ class ClickhouseDatabase:
     def home(self) -> str:
         return quote(self.database)
 
-    def tracking_tables(self) -> list[str]:
-        return tracking.tables(self.cluster)
+    def tracking_tables(self, name: str = HISTORY) -> list[str]:
+        return [text.replace(HISTORY, name) for text in tracking.tables(self.cluster)]
 
 
 def _json(value: Any) -> str:

@@ -10,7 +10,17 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from stepwell.databases import lines
-from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, KeyFacts, Outcome, Signal
+from stepwell.databases.database import (
+    HISTORY,
+    Activity,
+    Command,
+    Conduct,
+    Evidence,
+    Finding,
+    KeyFacts,
+    Outcome,
+    Signal,
+)
 from stepwell.databases.mysql.connection import Connection, connect
 from stepwell.databases.mysql.definitions import from_json, look, storage, to_json
 from stepwell.databases.mysql.reading import read
@@ -241,8 +251,8 @@ class MysqlDatabase:
 
         return keys.read(self._connection, table, columns)
 
-    def tracking_tables(self) -> list[str]:
-        return list(TABLES)
+    def tracking_tables(self, name: str = HISTORY) -> list[str]:
+        return [text.replace(HISTORY, name) for text in TABLES]
 
     def home(self) -> str:
         return quoted(self.url.database)

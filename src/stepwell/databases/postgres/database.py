@@ -7,7 +7,17 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stepwell.databases.database import Activity, Command, Conduct, Evidence, Finding, KeyFacts, Outcome, Signal
+from stepwell.databases.database import (
+    HISTORY,
+    Activity,
+    Command,
+    Conduct,
+    Evidence,
+    Finding,
+    KeyFacts,
+    Outcome,
+    Signal,
+)
 from stepwell.databases.postgres import activity, conduct, migration_lock, pressure
 from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
@@ -159,9 +169,9 @@ class PostgresDatabase:
 
         return keys.read(self.query, table, columns)
 
-    def tracking_tables(self) -> list[str]:
+    def tracking_tables(self, name: str = HISTORY) -> list[str]:
         """The statements that create the tracking tables, each harmless when the table exists."""
-        return [MIGRATIONS, JOURNAL]
+        return [text.replace(HISTORY, name) for text in (MIGRATIONS, JOURNAL)]
 
     def home(self) -> str:
         """The schema that the tracking tables are in, quoted."""

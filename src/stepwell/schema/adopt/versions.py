@@ -1,0 +1,26 @@
+"""dbmate and Rails: a row in `schema_migrations` for every version, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from stepwell.databases.database import Database
+from stepwell.schema.adopt.tool import Record, Tool
+from stepwell.scripts.script import Script
+
+ROWS = "SELECT version FROM {table} ORDER BY version"
+ADDED = "SELECT version FROM {table} FINAL WHERE {column} = 1 ORDER BY version"
+"""On ClickHouse a version that was undone stays, marked as such."""
+
+
+def read(database: Database, table: str, scripts: Sequence[Script]) -> list[Record]:
+    """A version is the number that a script's name begins with."""
+    by_number = {number.group(): script for script in scripts if (number := re.match("[0-9]+", script.version))}
+    column = next((name for name in ("applied", "active") if name in database.columns(table)), "")
+    text = ADDED if column else ROWS
+    rows = database.query(text.format(table=table, column=column))
+    return [Record(str(said), by_number.get(str(said))) for (said,) in rows]
+
+
+TOOL = Tool("dbmate or Rails", ("schema_migrations",), frozenset({"version"}), read)
