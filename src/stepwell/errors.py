@@ -505,13 +505,13 @@ class UnfitKey(StepwellError):
 
 
 class LedgerNotRelational(StepwellError):
-    """Jobs need a relational ledger: leases and progress rest on its transactions."""
+    """Jobs, snapshots and sign-offs need a relational ledger: what it remembers rests on its transactions."""
 
     exit_code = 2
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"the ledger is in database {name!r}, which is ClickHouse, and jobs need transactions",
+            f"the ledger is in database {name!r}, which is ClickHouse: jobs and snapshots need transactions",
             now="nothing was changed",
             do='Name a relational one: [ledger] database = "state" in stepwell.toml.',
         )
@@ -565,6 +565,58 @@ class JobStalled(StepwellError):
             said=error,
             now="what is done is recorded, and the batch under way was rolled back; nothing is lost",
             do="Mend the cause; the next run goes on from here.",
+        )
+
+
+# --- checks ---------------------------------------------------------------------------------------------------
+
+
+class BadCheck(StepwellError):
+    """A check's file is not as it must be. `line` counts from 1; 0 where the file as a whole is meant."""
+
+    exit_code = 2
+
+    def __init__(self, path: PurePath, line: int, what: str, do: str) -> None:
+        super().__init__(what, where=f"{path}:{line}" if line else str(path), now="nothing was checked", do=do)
+
+
+class CheckBroken(StepwellError):
+    """A check could not be run to its end, or its results can't be compared: nothing is known of what it checks."""
+
+    def __init__(self, reference: str, where: str, said: str, do: str) -> None:
+        super().__init__(
+            f"{reference} could not be run, so nothing is known of what it checks",
+            where=where,
+            said=said,
+            now="nothing was recorded; steps that require it wait",
+            do=do,
+        )
+
+
+class NoSnapshot(StepwellError):
+    """A check compares with a snapshot that is missing, or that is not one of what stands here now."""
+
+    exit_code = 2
+
+    def __init__(self, reference: str, name: str, where: str, why: str, do: str) -> None:
+        super().__init__(
+            f"{reference} can't be compared with snapshot {name!r}: {why}",
+            where=where,
+            now="nothing was checked",
+            do=do,
+        )
+
+
+class SnapshotExists(StepwellError):
+    """A snapshot of this name was taken before."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, taken: str) -> None:
+        super().__init__(
+            f"there is a snapshot {name!r} already, taken {taken}",
+            now="it was left as it is",
+            do=f"Compare with it, or take it anew; the old rows are then gone: stepwell snapshot take {name} --replace",
         )
 
 

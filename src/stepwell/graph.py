@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
@@ -13,7 +13,9 @@ from stepwell.errors import RequirementCycle, UnknownReference
 class Step:
     """One node: its reference (`state/0042_items`), what it requires as written, and where that is written.
 
-    `complete` and `note` ('63 %') are of steps that no database's history tells about, such as jobs.
+    `complete` and `note` ('63 %') are of steps that no database's history tells about, such as jobs. A `gate` is
+    looked at when a step that requires it would start, and no sooner. `holds` are gates without which it does not
+    count as complete: who requires it requires them, too.
     """
 
     reference: str
@@ -21,6 +23,8 @@ class Step:
     where: str = ""
     complete: bool = False
     note: str = ""
+    gate: bool = False
+    holds: tuple[str, ...] = ()
 
 
 def find(text: str, references: Iterable[str]) -> list[str]:
@@ -34,15 +38,32 @@ def find(text: str, references: Iterable[str]) -> list[str]:
 def requirements(steps: Sequence[Step]) -> dict[str, list[str]]:
     """Every step's requirements as full references. Raises UnknownReference."""
     known = {step.reference for step in steps}
+    holds = {step.reference: step.holds for step in steps if step.holds}
     found: dict[str, list[str]] = {}
     for step in steps:
         found[step.reference] = []
+        for text in step.holds:
+            if text not in known:
+                raise UnknownReference(step.reference, text, step.where, [], sorted(known))
         for text in step.requires:
             matches = [text] if text in known else find(text, known)
             if len(matches) != 1:
                 raise UnknownReference(step.reference, text, step.where, sorted(matches), sorted(known))
             found[step.reference] += matches
+        for required in tuple(found[step.reference]) if holds else ():
+            found[step.reference] += holds.get(required, ())
     return found
+
+
+def lacking(
+    reference: str, needs: Mapping[str, Sequence[str]], done: Container[str], gates: Container[str]
+) -> list[str]:
+    """What a step waits for: its requirements that are not done, a gate behind what that waits for itself."""
+    found: list[str] = []
+    for other in needs[reference]:
+        if other not in done:
+            found += [*(lacking(other, needs, done, gates) if other in gates else ()), other]
+    return list(dict.fromkeys(found))
 
 
 def order(needs: Mapping[str, Sequence[str]]) -> list[str]:

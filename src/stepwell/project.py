@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +16,7 @@ from stepwell.config import Config
 from stepwell.databases import open_database
 from stepwell.databases import url as urls
 from stepwell.databases.database import Database
-from stepwell.errors import BadProject, BadRequest, did_you_mean
+from stepwell.errors import BadProject, BadRequest, LedgerNotRelational, did_you_mean
 from stepwell.schema import history, plan, upgrade
 from stepwell.schema.plan import LOCK_WAIT, Options, Target
 from stepwell.schema.upgrade import Result
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from threading import Event
 
+    from stepwell.checks.definition import Check
+    from stepwell.checks.service import Outcome as CheckOutcome
+    from stepwell.checks.service import Site as CheckSite
     from stepwell.jobs.definition import Definition
     from stepwell.jobs.lazy import Lazy
     from stepwell.jobs.limits import Limits
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from stepwell.jobs.undo import Listener as UndoListener
     from stepwell.jobs.undo import UndoReport
     from stepwell.ledger.changes import Change
+    from stepwell.ledger.events import Event as Act
+    from stepwell.ledger.snapshots import Snapshot
     from stepwell.safety.lint.review import Report
     from stepwell.schema import events
     from stepwell.schema.adopt.takeover import Takeover
@@ -136,7 +141,8 @@ class Project:
         from stepwell.jobs.runner import Site
 
         elsewhere = partial(do_batch, str(self.config.folder.resolve()))
-        return Site(self.open, self.config.ledger, self.variables, read_thresholds(self.config), elsewhere)
+        thresholds = read_thresholds(self.config)
+        return Site(self.open, self.config.ledger, self.variables, thresholds, elsewhere, self._objections)
 
     @contextmanager
     def executor(self) -> Iterator[Executor | None]:
@@ -182,11 +188,30 @@ class Project:
             graph.order(needs)  # jobs that require each other would wait for ever
             done = {f"{target.database.name}/{version}" for target in targets for version in target.history.applied}
             done |= {step.reference for step in options.others if step.complete}
+            gates = {step.reference for step in options.others if step.gate}
             notes = {step.reference: f" ({step.note})" for step in options.others if step.note}
-            return {
-                job.name: [other + notes.get(other, "") for other in needs[job.reference] if other not in done]
-                for job in definitions
-            }
+            lacking = {job.name: graph.lacking(job.reference, needs, done, gates) for job in definitions}
+            if any(gates.intersection(others) for others in lacking.values()):
+                begun = self._begun(targets)
+                # One that has begun is past its gates: what it did so far may be what they would object to.
+                lacking = {
+                    name: [] if name in begun and gates.issuperset(others) else others
+                    for name, others in lacking.items()
+                }
+            return {name: [other + notes.get(other, "") for other in others] for name, others in lacking.items()}
+
+    def _begun(self, targets: Sequence[Target]) -> set[str]:
+        from stepwell.ledger.jobs import Ledger
+
+        ledger = next(target.database for target in targets if target.database.name == self.config.ledger)
+        return Ledger(ledger).begun() if ledger.columns("stepwell_batch") else set()
+
+    def holding_up(self, definition: Definition) -> list[str]:
+        """What keeps a job from starting now. Where that is checks alone, they are run."""
+        waits_for = self.missing(definition)
+        if all(reference.startswith("check/") for reference in waits_for):
+            return self._not_holding(waits_for, definition.reference)
+        return waits_for
 
     def overview(self, *names: str) -> list[Overview]:
         """The state of these jobs, or of all: how far each is, and why it makes no progress. Raises BadRequest."""
@@ -203,7 +228,7 @@ class Project:
         """A job's batch code for single keys. Raises BadRequest, BadJob."""
         from stepwell.jobs.lazy import Lazy
 
-        return Lazy(self.job(name), self.site(), self.missing)
+        return Lazy(self.job(name), self.site(), self.holding_up)
 
     def run_job(
         self, name: str, tell: JobListener = _silent, stop: Event | None = None, executor: Executor | None = None
@@ -218,7 +243,7 @@ class Project:
         with self.ledger():
             pass
         with nullcontext(executor) if executor else self.executor() as executor:
-            return service.run_one(definition, self.site(), self.missing, tell, stop, executor)
+            return service.run_one(definition, self.site(), self.holding_up, tell, stop, executor)
 
     async def arun_job(self, name: str, tell: JobListener = _silent, stop: Event | None = None) -> Outcome:
         """As `run_job`, beside the event loop. Cancelled, it ends after the batch under way, its lease freed."""
@@ -291,7 +316,119 @@ class Project:
         with self.ledger():
             pass
         with self.executor() as executor:
-            service.work(self.jobs(), self.site(), self.missing, tell, stop, executor)
+            service.work(self.jobs(), self.site(), self.holding_up, tell, stop, executor)
+
+    # --- checks -----------------------------------------------------------------------------------------------
+
+    def checks(self) -> dict[str, Check]:
+        """The project's checks, by name. Raises BadCheck, MissingVariable."""
+        folder = self.config.folder / "checks"
+        if not folder.is_dir():
+            return {}
+        from stepwell.checks import folder as checks
+
+        engines = {name: urls.parse(entry.url).engine for name, entry in self.config.databases.items()}
+        return checks.load(folder, engines, self.variables)
+
+    def check(self, *names: str, tell: Callable[[CheckOutcome], None] = _silent) -> list[CheckOutcome]:
+        """Run the checks of these names, or all, and record how they came out. Raises BadCheck, BadRequest."""
+        from stepwell.checks import service
+
+        chosen = service.chosen(self.checks(), names)
+        outcomes = []
+        with self._check_site() as site:
+            for check in chosen:
+                outcomes.append(service.look(check, site))
+                tell(outcomes[-1])
+        return outcomes
+
+    def take_snapshot(self, name: str, replace: bool = False) -> dict[str, int]:
+        """Keep the rows of all checks that compare with snapshot `name`; how many of each.
+
+        Raises BadRequest, SnapshotExists, CheckBroken, LedgerNotRelational.
+        """
+        from stepwell.checks import snapshots
+
+        checks = self.checks().values()
+        with self.targets() as targets:
+            scripts = sum(len(target.scripts) for target in targets)
+            applied = sum(len(target.history.applied) for target in targets)
+        with self._check_site() as site:
+            if site.ledger is None:
+                raise LedgerNotRelational(self.config.ledger)
+            return snapshots.take(
+                site.ledger, checks, name, self.open, site.release, f"{applied} of {scripts} scripts", replace
+            )
+
+    def snapshots(self, name: str = "") -> list[Snapshot]:
+        """What was kept, a check each; under one name where it is given."""
+        from stepwell.ledger import snapshots
+
+        with self._check_site() as site:
+            return snapshots.find(site.ledger, name) if site.ledger else []
+
+    @contextmanager
+    def _check_site(self) -> Iterator[CheckSite]:
+        """Where checks run, the ledger connected and its tables made; closed after the block."""
+        from stepwell.checks import snapshots
+        from stepwell.checks.service import Site
+        from stepwell.ledger import tables
+
+        release = snapshots.release_of(s.reference for name in self.config.databases for s in self.scripts(name))
+        database = self.open(self.config.ledger)
+        if database.engine == "clickhouse":
+            yield Site(self.open, None, release)
+            return
+        database.connect()
+        try:
+            tables.create(database)
+            yield Site(self.open, database, release)
+        finally:
+            database.close()
+
+    def _gate(self, reference: str, step: str) -> tuple[bool, str]:
+        """Run a check for a step that would start: whether it holds, and that in words."""
+        from stepwell.checks import service
+
+        with self._check_site() as site:
+            (check,) = service.chosen(self.checks(), [reference])
+            outcome = service.look(check, site, step)
+            return outcome.holds, outcome.words
+
+    def _not_holding(self, references: Sequence[str], step: str) -> list[str]:
+        """Run checks for a job; those that do not hold, in words. It is recorded."""
+        from stepwell.ledger import events
+
+        held = []
+        for reference in references:
+            holds, words = self._gate(reference, step)
+            note = f"{reference}: {words}"
+            with self.ledger() as ledger:
+                events.add(ledger, step, "admitted" if holds else "held", note)
+            if not holds:
+                held.append(note)
+        return held
+
+    def _objections(self, definition: Definition) -> list[str]:
+        return self._not_holding(definition.gates, definition.reference)
+
+    def history(self, step: str = "", limit: int = 50) -> list[Act]:
+        """What was done, by whom, when: the last acts, newest first; those of one step where it is named."""
+        from stepwell.ledger import events
+        from stepwell.schema import acts
+
+        reference = step if step.startswith(("job/", "check/", "signoff/", "snapshot/")) or not step else ""
+        found: list[Act] = []
+        if step and not reference:
+            step = self._accepted(step)
+        with self.targets() as targets:
+            for target in targets:
+                if not reference:
+                    found += acts.read(target.database, step.partition("/")[2] if step else "", limit)
+                if target.database.name == self.config.ledger and target.database.columns("stepwell_event"):
+                    found += events.read(target.database, step, limit)
+        found = [act for act in found if not step or act.step == step]
+        return sorted(found, key=lambda act: act.at, reverse=True)[:limit]
 
     def lint(self, database: str | None = None, paths: Sequence[Path] = ()) -> Report:
         """What the scripts would do to a running system, told from their text. Connects to nothing.
@@ -413,12 +550,9 @@ class Project:
 
     def _options(self, options: Options | None, targets: Sequence[Target] = ()) -> Options:
         """The options with full references, the project's variables, and the steps that are no scripts."""
-        options = replace(options or Options(), variables=self.variables)
-        if targets and (jobs := self.jobs()):
-            from stepwell.jobs import service
-
-            ledger = next(target.database for target in targets if target.database.name == self.config.ledger)
-            options = replace(options, others=service.steps(jobs, ledger))
+        options = replace(options or Options(), variables=self.variables, gate=self._gate)
+        if targets:
+            options = replace(options, others=self._others(targets))
         options = replace(options, accept=tuple(self._accepted(text) for text in options.accept))
         if options.database is not None and options.database not in self.config.databases:
             known = self.config.databases
@@ -430,6 +564,30 @@ class Project:
         if to is not None:
             to = self.script(to if "/" in to else f"{options.database or self._only_database()}/{to}").reference
         return replace(options, to=to)
+
+    def _others(self, targets: Sequence[Target]) -> tuple[graph.Step, ...]:
+        """The steps that are no scripts: jobs, and the checks and sign-offs that something requires."""
+        jobs = self.jobs()
+        ledger = next(target.database for target in targets if target.database.name == self.config.ledger)
+        steps: tuple[graph.Step, ...] = ()
+        if jobs:
+            from stepwell.jobs import service
+
+            steps = service.steps(jobs, ledger)
+        wanted = {text for target in targets for script in target.scripts for text in script.front.requires}
+        wanted |= {text for step in steps for text in (*step.requires, *step.holds)}
+        wanted = {text for text in wanted if text.startswith(("check/", "signoff/"))}
+        if not wanted:
+            return steps
+        pending = any(script.version not in target.history.applied for target in targets for script in target.scripts)
+        if not pending and all(step.complete for step in steps):
+            return (
+                *steps,
+                *(graph.Step(text, gate=True) for text in sorted(wanted)),
+            )  # nothing waits for them any more
+        from stepwell.checks import gates
+
+        return (*steps, *gates.steps(wanted, self.checks(), ledger))
 
     def _accepted(self, text: str) -> str:
         """The full reference of a step whose difference is accepted; as written for one whose file is gone."""

@@ -165,6 +165,24 @@ def lint(options: argparse.Namespace, output: Output) -> int:
     return linting.lint(options, output)
 
 
+def check(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli import checks
+
+    return checks.check(options, output)
+
+
+def snapshot(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli import checks
+
+    return checks.snapshot(options, output)
+
+
+def history(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli import checks
+
+    return checks.history(options, output)
+
+
 def _waiting(waiting: dict[str, list[str]], output: Output) -> None:
     for reference, others in waiting.items():
         output.line(f"{reference} waits for {', '.join(others)}")

@@ -23,6 +23,7 @@ exit codes:
   4  a statement is in doubt and needs `stepwell resolve`
   5  the migration lock is held by another run, or was lost
   6  a database can't be reached or used
+  7  a check does not hold
 """
 
 
@@ -141,6 +142,21 @@ def _parser() -> argparse.ArgumentParser:
     lint.add_argument(
         "--format", choices=["text", "github", "sarif"], default="text", help="how to print what is found"
     )
+    check = verb("check", commands.check, "look whether what must hold does")
+    check.add_argument("names", nargs="*", metavar="NAME", help="these checks only")
+    check.add_argument("--watch", action="store_true", help="again every few seconds, until all hold")
+    snapshots = verbs.add_parser("snapshot", help="keep what checks compare with later")
+    snapshot_verbs = snapshots.add_subparsers(dest="snapshot_command", required=True, metavar="VERB")
+    for name, about in (("take", "keep the rows as they are now"), ("list", "what was kept"), ("show", "one of them")):
+        one = snapshot_verbs.add_parser(name, help=about, description=about, parents=[every])
+        one.set_defaults(run=commands.snapshot)
+        if name != "list":
+            one.add_argument("name")
+        if name == "take":
+            one.add_argument("--replace", action="store_true", help="in place of the one that is there")
+    history = verb("history", commands.history, "what was done, by whom, when")
+    history.add_argument("--step", metavar="REF", help="of this step only, e.g. state/0042 or job/items-total")
+    history.add_argument("--limit", type=_positive, default=50, metavar="N", help="the last N acts (default 50)")
     demo = verb("demo", commands.demo, "run a bundled example in a folder, with data, to its end")
     demo.add_argument("example", choices=["opik"])
     demo.add_argument("folder", nargs="?", type=Path)

@@ -5,7 +5,7 @@ An adapter runs statements and tells what became of them. It knows nothing of sc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -101,6 +101,23 @@ class KeyFacts:
 HISTORY = "schema_migrations"
 """The table in which a database remembers what is applied, unless another tool's table has that name."""
 
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column of a result. `kind` is one of `values.KINDS`."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The rows of a SELECT as they come, never all of them in memory."""
+
+    fields: tuple[Field, ...]
+    rows: Iterator[tuple[Any, ...]]
+
+
 Evidence = dict[str, Any]
 """What was read from the database before a statement ran; plain JSON values, kept in the journal."""
 
@@ -152,6 +169,12 @@ class Database(Protocol):
         """The rows of a SELECT as tab-separated lines (`lines.py`), in chunks; never all of them in memory.
 
         The columns should be text: others come as the engine's driver spells them.
+        """
+
+    def stream(self, text: str, timeout: float) -> AbstractContextManager[Stream]:
+        """Send a SELECT that can change nothing; its rows come in the block, as values that `values.py` can compare.
+
+        The server ends it after `timeout` seconds. The connection is busy until the block ends.
         """
 
     def load(self, table: str, columns: Sequence[str], lines: bytes) -> None:

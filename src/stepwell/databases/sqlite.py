@@ -21,10 +21,12 @@ from stepwell.databases.database import (
     Command,
     Conduct,
     Evidence,
+    Field,
     Finding,
     KeyFacts,
     Outcome,
     Signal,
+    Stream,
 )
 from stepwell.databases.lexing import Kind, Reader, Unterminated, tokens
 from stepwell.databases.updating import updating
@@ -210,7 +212,35 @@ class SqliteDatabase:
         import sqlite3
 
         try:
-            yield from connection.execute(text, parameters)
+            cursor = connection.execute(text, parameters)
+        except (sqlite3.Error, MemoryError) as error:
+            _refuse(error)
+        yield from self._fetched(cursor)
+
+    @contextlib.contextmanager
+    def stream(self, text: str, timeout: float) -> Iterator[Stream]:
+        """Send a SELECT that can change nothing. Its columns have no types, so each value speaks for itself."""
+        connection = self._connection
+        import sqlite3
+
+        deadline = time.monotonic() + timeout
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, CHECK_EVERY)
+        self.query("PRAGMA query_only = ON")
+        try:
+            cursor = connection.execute(text)
+            yield Stream(tuple(Field(column[0], "") for column in cursor.description), self._fetched(cursor))
+            cursor.close()
+        except (sqlite3.Error, sqlite3.Warning, MemoryError) as error:
+            _refuse(error)
+        finally:
+            connection.set_progress_handler(None, 0)
+            self.query("PRAGMA query_only = OFF")
+
+    def _fetched(self, cursor: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
+        import sqlite3
+
+        try:
+            yield from cursor
         except (sqlite3.Error, MemoryError) as error:
             _refuse(error)
 

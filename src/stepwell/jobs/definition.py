@@ -155,6 +155,7 @@ class Job:
 
     batches: ClassVar[Source]
     requires: ClassVar[list[str]] = []
+    checks: ClassVar[list[str]] = []
     enabled: ClassVar[Flag | None] = None
     exclude: ClassVar[Exclude | None] = None
     target: ClassVar[float] = 0.2
@@ -185,7 +186,7 @@ class Definition:
     may fail for themselves before the job stops. `records` are the columns whose changes are kept, by the row's
     `row_key` (that of the batches if empty). `undo` is a way back instead of what is recorded: statements for the
     source's database, or a function. `unindexed` is 'accept' where the batches may go by columns without an index.
-    `largest` is the most rows of a batch.
+    `largest` is the most rows of a batch. `checks` must hold before the job is complete.
     """
 
     name: str
@@ -195,6 +196,7 @@ class Definition:
     source: Source
     migrate: Callable[[Batch], None]
     requires: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
     flag: Flag | None = None
     target: float = 0.2
     cycle: float = 30.0
@@ -217,6 +219,11 @@ class Definition:
     @property
     def reference(self) -> str:
         return f"job/{self.name}"
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """Its checks as references."""
+        return tuple(f"check/{name.removeprefix('check/')}" for name in self.checks)
 
     @property
     def row_keys(self) -> tuple[str, ...]:

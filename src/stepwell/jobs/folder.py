@@ -153,6 +153,7 @@ _SECONDS = "Write seconds above zero; in SQL also 250ms, 30s, 5min or 2h."
 _WORDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "batches": (lambda value: isinstance(value, (Keyset, Drain, Groups)), "Write a Keyset, a Drain or Groups."),
     "requires": (_is_references, _REFERENCES),
+    "checks": (_is_names, "Write a list of checks, such as items-match."),
     "enabled": (_is_flag, "Name one environment variable, of letters, digits and underscores."),
     "exclude": (_is_exclude, 'Write Exclude("column", "VARIABLE"), or in SQL: column in ${VARIABLE}.'),
     "target": (_is_seconds, _SECONDS),

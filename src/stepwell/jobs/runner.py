@@ -28,6 +28,7 @@ from stepwell.jobs.limits import MOST_WORKERS, Limits
 from stepwell.jobs.pressure import Governor, Thresholds
 from stepwell.jobs.size import BatchSize
 from stepwell.jobs.work import Report, Task, Verdict, do, passes, words
+from stepwell.ledger import events
 from stepwell.ledger.jobs import Ledger
 
 LOGGER = logging.getLogger("stepwell")
@@ -58,7 +59,8 @@ class Site:
     """Where jobs run: how to open the project's databases, which one is the ledger, and the environment's flags.
 
     `thresholds` say, by database, when a job holds back; the defaults hold for one that is not named. `elsewhere` does
-    a batch in whatever process it is called in: a call that an executor can send.
+    a batch in whatever process it is called in: a call that an executor can send. `objections` says for a job why it
+    is not complete though no row is left: which of its checks do not hold, in words.
     """
 
     open: Callable[[str], Database]
@@ -66,6 +68,7 @@ class Site:
     environment: Mapping[str, str]
     thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
     elsewhere: Callable[[Task], Report] | None = None
+    objections: Callable[[Definition], list[str]] = lambda definition: []
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +256,7 @@ class _Run:
         size = BatchSize(first, definition.target)
         self.ledger.set_state(definition.name, token, "running")
         self.held = ""
+        events.add(self.ledger.database, definition.reference, "started")
         self.ledger.update(definition.name, token, started=self.ledger.clock())
         state = self.ledger.read(definition.name)
         assert state is not None
@@ -267,7 +271,7 @@ class _Run:
             place = "" if self.has_condition else place
             quiet = self.note_pass(place, quiet, ended=True)
             if quiet >= definition.quiet_passes:
-                return self.finish("complete")
+                return self.finish("; ".join(self.site.objections(definition)) or "complete")
             if quiet:
                 self.stop.wait(QUIET_PAUSE)
         return self.finish(halted)
@@ -299,10 +303,14 @@ class _Run:
             ledger.update(name, self.lease.token, finished=ledger.clock())
             say(self.definition.says.complete, self.migrated)
         else:
-            ledger.set_state(name, self.lease.token, "pending", "" if state in ("paused", "cancelled") else state)
+            ledger.set_state(name, self.lease.token, "pending", "" if state in ("paused", "cancelled") else state[:500])
         found = ledger.read(name)
         assert found is not None
-        return Outcome(name, state, found.rows_done + ledger.count_done(name), failed)
+        rows = found.rows_done + ledger.count_done(name)
+        why = "" if state in ("complete", "stopped") else f"{state}; "
+        act = "completed" if state == "complete" else "stopped"
+        events.add(ledger.database, f"job/{name}", act, f"{why}{rows} rows in all, {failed} failed")
+        return Outcome(name, state, rows, failed)
 
     # --- one pass ---------------------------------------------------------------------------------------------
 

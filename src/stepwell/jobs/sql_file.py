@@ -19,7 +19,7 @@ from stepwell.scripts.script import Statement
 
 WORDS = (
     "batches", "where", "exclude", "size", "target", "requires", "flag", "cycle", "startup-delay", "timeout", "window",
-    "workers", "records", "row-key", "unindexed",
+    "workers", "records", "row-key", "unindexed", "checks",
 )  # fmt: skip
 
 _LINE = re.compile(r"--\s*([a-z][a-z-]*)\s*:(?!//)\s*(.*?)\s*")
@@ -152,7 +152,7 @@ def _value(key: str, written: str, path: Path, line: int) -> Any:
             if not (source := _SOURCE.fullmatch(written)):
                 wrong("Write keyset, drain or groups, then database.table by column.")
             return source.groups()
-        case "requires" | "records" | "row-key":
+        case "requires" | "checks" | "records" | "row-key":
             return [part.strip() for part in written.split(",")]
         case "size" | "workers":
             if not (written.isascii() and written.isdigit() and int(written)):

@@ -7,14 +7,19 @@ from typing import Literal
 
 from stepwell.databases.database import Database
 from stepwell.jobs.limits import Limits
+from stepwell.ledger import events
 from stepwell.ledger.jobs import LOCKED, Ledger
 
 Word = Literal["pause", "resume", "cancel", "retry"]
+
+ACTS = {"pause": "paused", "resume": "resumed", "cancel": "cancelled", "retry": "retried"}
+"""What history calls it."""
 
 
 def steer(ledger: Database, job: str, word: Word) -> None:
     """Do as the word says."""
     {"pause": pause, "resume": resume, "cancel": cancel, "retry": retry}[word](ledger, job)
+    events.add(ledger, f"job/{job}", ACTS[word])
 
 
 def pause(ledger: Database, job: str) -> None:

@@ -25,7 +25,7 @@ from stepwell.jobs.lease import Lease
 from stepwell.jobs.rows import Place, take_back, values_of
 from stepwell.jobs.runner import Site
 from stepwell.jobs.sources import among, load_key
-from stepwell.ledger import changes, ensured
+from stepwell.ledger import changes, ensured, events
 from stepwell.ledger.changes import Change
 from stepwell.ledger.jobs import Ledger
 
@@ -126,6 +126,9 @@ def _way_back(
         # First, so that nothing runs the job again between two halves of its undo.
         back.begin(state, lease.token)
         report = back.by_the_job() if definition.undo else back.by_the_record(reason, tell, stop)
+        counted = f"{report.restored} rows restored, {len(report.left)} changed since and left"
+        note = "by its own undo" if definition.undo else counted
+        events.add(back.ledger, definition.reference, "undone" if state == "undone" else "reassessed", note)
         tell(report)
         return report
 

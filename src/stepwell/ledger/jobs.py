@@ -105,6 +105,17 @@ class Ledger:
         )
         return [(str(key), str(error), int(tries)) for key, error, tries in rows]
 
+    def begun(self) -> set[str]:
+        """The jobs of which a batch was begun, since they were last undone."""
+        rows = self.database.query(
+            """
+            SELECT job FROM stepwell_job WHERE rows_done > 0 OR place <> ''
+            UNION
+            SELECT job FROM stepwell_batch
+            """
+        )
+        return {str(job) for (job,) in rows}
+
     def to_retry(self, job: str) -> list[str]:
         """The keys of failed rows that a person wants tried again."""
         rows = self.database.query("SELECT row_key FROM stepwell_failure WHERE job = ? AND tries = 0", (job,))

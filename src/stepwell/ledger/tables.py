@@ -87,6 +87,69 @@ TABLES = (
       PRIMARY KEY (job, number)
     )
     """,
+    # What follows is only ever added to; of a snapshot, `--replace` takes the rows away, and an event says so.
+    """
+    CREATE TABLE IF NOT EXISTS stepwell_event (
+      id VARCHAR(40) NOT NULL PRIMARY KEY,
+      at DOUBLE PRECISION NOT NULL,
+      who VARCHAR(150) NOT NULL,
+      host VARCHAR(255) NOT NULL,
+      tool VARCHAR(64) NOT NULL,
+      step VARCHAR(300) NOT NULL,
+      act VARCHAR(32) NOT NULL,
+      note {text} NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS stepwell_check (
+      id VARCHAR(40) NOT NULL PRIMARY KEY,
+      check_name VARCHAR(150) NOT NULL,
+      at DOUBLE PRECISION NOT NULL,
+      who VARCHAR(150) NOT NULL,
+      host VARCHAR(255) NOT NULL,
+      for_step VARCHAR(300) NOT NULL,
+      verdict VARCHAR(20) NOT NULL,
+      summary {text} NOT NULL,
+      row_count BIGINT NOT NULL,
+      seconds DOUBLE PRECISION NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS stepwell_signoff (
+      name VARCHAR(150) NOT NULL,
+      number INT NOT NULL,
+      answer VARCHAR(8) NOT NULL,
+      at DOUBLE PRECISION NOT NULL,
+      who VARCHAR(150) NOT NULL,
+      host VARCHAR(255) NOT NULL,
+      note {text} NOT NULL,
+      PRIMARY KEY (name, number)
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS stepwell_snapshot (
+      name VARCHAR(150) NOT NULL,
+      check_name VARCHAR(150) NOT NULL,
+      at DOUBLE PRECISION NOT NULL,
+      who VARCHAR(150) NOT NULL,
+      host VARCHAR(255) NOT NULL,
+      release_hash VARCHAR(64) NOT NULL,
+      applied VARCHAR(100) NOT NULL,
+      statement VARCHAR(64) NOT NULL,
+      fields {text} NOT NULL,
+      row_count BIGINT NOT NULL,
+      PRIMARY KEY (name, check_name)
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS stepwell_snapshot_part (
+      name VARCHAR(150) NOT NULL,
+      check_name VARCHAR(150) NOT NULL,
+      number BIGINT NOT NULL,
+      content {text} NOT NULL,
+      PRIMARY KEY (name, check_name, number)
+    )
+    """,
 )
 
 

@@ -114,7 +114,9 @@ class Work:
         else:
             self.runner.journal.forget(self.script.version)
             # Else the statements of an `up` long ago would be taken for those of the next one.
-            self.runner.journal.write("reverted", self.script.version, "down")
+            before = self.runner.history.applied.get(self.script.version)
+            note = f"it was applied {before.at[:19]} by {before.by}" if before else ""
+            self.runner.journal.write("reverted", self.script.version, "down", note=note)
 
     def close(self, count: int) -> None:
         """Record a journalled script as a whole. Killed between the two, the first alone already tells the truth."""

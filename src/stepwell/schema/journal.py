@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import socket
 import uuid
 from functools import cache
 
 from stepwell import __version__
 from stepwell.databases.database import HISTORY, Database, Evidence
+from stepwell.ledger.actor import actor, host
 
 LAST = "SELECT coalesce(max(seq), 0) FROM {table}_journal"
 WRITE = """
@@ -26,12 +25,8 @@ FORGET = "DELETE FROM {home}.{table} WHERE version = ?"
 
 @cache
 def whoami() -> str:
-    """user@host of this process, as the history names it."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user id often has no name
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
+    """Who runs this process, and where, as the history names them: user@host."""
+    return f"{actor()}@{host()}"
 
 
 class Journal:

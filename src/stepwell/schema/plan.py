@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stepwell import graph
@@ -15,12 +15,17 @@ LOCK_WAIT = 900.0
 """Seconds to wait for another run, unless told otherwise."""
 
 
+Gate = Callable[[str, str], tuple[bool, str]]
+"""Looks at a gate, such as a check, for a step that would start: whether it holds, and that in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What a run may do.
 
     `database` names the one to work on, `to` the last reference, `count` how many scripts at most; `accept` are
     references whose difference is accepted. `lock_wait` is seconds. `others` are the steps that are no scripts.
+    `gate` looks at those of them that are gates; `admitted` are the scripts whose gates were found to hold.
     """
 
     database: str | None = None
@@ -30,6 +35,8 @@ class Options:
     lock_wait: float = LOCK_WAIT
     variables: Mapping[str, str] = field(default_factory=dict)
     others: tuple[graph.Step, ...] = ()
+    gate: Gate | None = None
+    admitted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +61,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `up` would do, in this order, and what stands against it."""
+    """What `up` would do, in this order, and what stands against it. `gated` wait for nothing but these gates."""
 
     ready: list[Script] = field(default_factory=list)
+    gated: dict[str, list[str]] = field(default_factory=dict)
     waiting: dict[str, list[str]] = field(default_factory=dict)
     half_undone: list[Script] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
@@ -76,6 +84,8 @@ def make_plan(targets: Sequence[Target], options: Options) -> Plan:
     again = {s.reference for t in targets for s in t.scripts if s.version in t.history.applied and t.history.due(s)}
     done = {f"{target.database.name}/{version}" for target in targets for version in target.history.applied} - again
     done |= {step.reference for step in options.others if step.complete}
+    gates = {step.reference for step in options.others if step.gate}
+    histories = {target.database.name: target.history for target in targets}
     notes = {step.reference: f" ({step.note})" for step in options.others if step.note}
     plan = Plan(
         differences=[difference for target in chosen for difference in differences(target)],
@@ -94,9 +104,15 @@ def make_plan(targets: Sequence[Target], options: Options) -> Plan:
             continue
         if options.database not in (None, script.database):
             continue
-        lacking = [other + notes.get(other, "") for other in needs[reference] if other not in done]
+        lacking = graph.lacking(reference, needs, done, gates)
+        if lacking and gates.issuperset(lacking):
+            # One that has begun is past its gates: what it did so far may be what they would object to.
+            if reference in options.admitted or histories[script.database].attempt(script.version, "up"):
+                lacking = []
+            elif options.count is None or len(plan.ready) < options.count:
+                plan.gated[reference] = lacking
         if lacking:
-            plan.waiting[reference] = list(dict.fromkeys(lacking))
+            plan.waiting[reference] = [other + notes.get(other, "") for other in lacking]
         elif options.count is None or len(plan.ready) < options.count:
             plan.ready.append(script)
             done.add(reference)

@@ -115,6 +115,20 @@ def _anew(runner: Runner, script: Script) -> Runner:
     return replace(runner, history=history.read(database))
 
 
+def look(reference: str, gates: Sequence[str], options: Options, runner_of: Callable[[str], Runner]) -> list[str]:
+    """Look at the gates of a script that waits for nothing else, and record what they said; those that do not hold."""
+    assert options.gate is not None, "a plan with gates comes from a project that can look at them"
+    database, version = reference.split("/", 1)
+    held = []
+    for gate in gates:
+        holds, words = options.gate(gate, reference)
+        note = f"{gate}: {words}"
+        runner_of(database).journal.write("admitted" if holds else "held", version, "up", note=note)
+        if not holds:
+            held.append(note)
+    return held
+
+
 def accept(differences: Sequence[Difference], runner_of: Callable[[str], Runner]) -> None:
     """Record that a person accepts these differences."""
     for difference in differences:

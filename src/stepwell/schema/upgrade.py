@@ -13,6 +13,7 @@ from stepwell.scripts.script import Script
 
 if TYPE_CHECKING:
     from stepwell.schema import events
+    from stepwell.schema.apply import Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,9 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
     """Apply every script that is ready. Raises what `apply` and `review` raise, HistoryDiffers, LockHeld, LockLost."""
     plan = make_plan(targets, options)
     refuse_differences(plan, options.accept)
-    if plan.nothing_to_do:
+    if plan.nothing_to_do and not plan.gated:
         return Result([], plan.skipped, plan.waiting)
-    from stepwell.schema import events  # not for a run with nothing to do
-    from stepwell.schema.running import accept, check, locked, run
+    from stepwell.schema.running import accept, check, locked, look, run  # not for a run with nothing to do
 
     check(targets, plan.half_undone, "down", options)
     check(targets, plan.ready, "up", options)
@@ -48,16 +48,40 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
         if plan.half_undone:
             targets = [replace(target, history=history.read(target.database)) for target in targets]
             plan = make_plan(targets, options)
-        ran = []
-        for script in plan.ready:
-            try:
-                if run(runner_of(script.database), script, "up"):
+        ran: list[str] = []
+        tried: set[str] = set()
+        held: dict[str, list[str]] = {}
+        while True:
+            for script in plan.ready:
+                if script.reference not in tried and _apply(runner_of(script.database), script, tell):
                     ran.append(script.reference)
-            except StatementFailed as error:
-                if not script.front.may_fail or isinstance(error.cause, ConnectionLost):
-                    raise
-                tell(events.Tolerated(script.reference, str(error)))
-    return Result(ran, plan.skipped, plan.waiting)
+                tried.add(script.reference)
+            gated = next((reference for reference in plan.gated if reference not in held), None)
+            if gated is None:
+                break
+            held[gated] = look(gated, plan.gated[gated], options, runner_of)
+            if not held[gated]:
+                options = replace(options, admitted=options.admitted | {gated})
+            targets = [replace(target, history=history.read(target.database)) for target in targets]
+            count = None if options.count is None else options.count - len(tried)
+            plan = make_plan(targets, replace(options, count=count))
+            check(targets, plan.ready, "up", options)
+    waiting = plan.waiting | {reference: held[reference] for reference in plan.waiting if held.get(reference)}
+    return Result(ran, plan.skipped, waiting)
+
+
+def _apply(runner: Runner, script: Script, tell: events.Listener) -> bool:
+    """Bring one script to its end, unless it may fail and does. Whether it ran."""
+    from stepwell.schema import events
+    from stepwell.schema.running import run
+
+    try:
+        return run(runner, script, "up")
+    except StatementFailed as error:
+        if not script.front.may_fail or isinstance(error.cause, ConnectionLost):
+            raise
+        tell(events.Tolerated(script.reference, str(error)))
+        return False
 
 
 def down(targets: Sequence[Target], options: Options, tell: events.Listener) -> Result:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stepwell.databases import lines
-from stepwell.databases.clickhouse import catalog, inserts, opening, pressure, tracking, versions
+from stepwell.databases.clickhouse import catalog, inserts, opening, pressure, reading, tracking, versions
 from stepwell.databases.clickhouse import evidence as evidences
 from stepwell.databases.clickhouse.catalog import End
 from stepwell.databases.clickhouse.folder import folder_lock
@@ -30,11 +30,12 @@ from stepwell.databases.database import (
     KeyFacts,
     Outcome,
     Signal,
+    Stream,
 )
 from stepwell.databases.lexing import Reader
 from stepwell.databases.placeholders import percent_style
 from stepwell.databases.url import Url
-from stepwell.errors import CannotConnect, ConnectionLost, LockLost, Refused
+from stepwell.errors import CannotConnect, ConnectionLost, LockLost, Refused, StepwellError
 
 UNREACHABLE = 60.0
 """Seconds a server may be unreachable while a statement on it is followed."""
@@ -216,6 +217,25 @@ class ClickhouseDatabase:
             settings = {} if self.embedded else {"wait_end_of_query": 1}
             with client.raw_stream(text, parameters or None, settings, fmt="TabSeparated") as blocks:
                 yield from lines.chunks(blocks)
+        except Exception as error:
+            raise refused(error) from None
+        finally:
+            if client is not self._client:
+                client.close()
+
+    @contextmanager
+    def stream(self, text: str, timeout: float) -> Iterator[Stream]:
+        # A chDB client can't do anything else before its stream has ended.
+        client = self._second_client()
+        # As for `unload`: an error in the middle would look like the end.
+        chosen = LONG | {"max_execution_time": str(timeout)} | ({} if self.embedded else {"wait_end_of_query": "1"})
+        try:
+            with client.query_row_block_stream(text, settings=chosen, query_formats=reading.FORMATS) as blocks:
+                # Without a row there is no block, and without a block the driver knows no column.
+                described = [] if blocks.source.column_names else self._ask(f"DESCRIBE (\n{text}\n)")
+                yield reading.stream(blocks, described)
+        except StepwellError:
+            raise
         except Exception as error:
             raise refused(error) from None
         finally:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from stepwell.databases.database import Field, Stream
 from stepwell.databases.placeholders import percent_style
 from stepwell.databases.url import Url
 from stepwell.errors import (
@@ -36,6 +37,14 @@ KINDS: dict[type[Refused], frozenset[int]] = {
     MemoryLimit: frozenset({5, 1037, 1038, 1041}),
     Denied: frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1410, 1419}),
 }
+FIELDS = {
+    "number": (0, 1, 2, 3, 4, 5, 8, 9, 13, 246),
+    "time": (7, 10, 12, 14),
+    "json": (245,),
+    "padded": (254,),  # CHAR and BINARY
+}
+"""Kinds of columns by the protocol's numbers of types."""
+
 _NEAR = re.compile(r"near '(.*)' at line (\d+)$", re.DOTALL)
 
 
@@ -101,6 +110,27 @@ class Connection:
             with SSCursor(self._driver) as cursor:
                 cursor.execute(self.bound(text, parameters))
                 yield from cursor
+        except Error as error:
+            raise refusal(error, text) from None
+
+    @contextmanager
+    def result(self, text: str) -> Iterator[Stream]:
+        """The columns of a SELECT, and its rows as they come in."""
+        from pymysql.cursors import SSCursor
+        from pymysql.err import Error
+
+        def rows() -> Iterator[tuple[Any, ...]]:
+            try:
+                yield from cursor
+            except Error as error:
+                raise refusal(error, text) from None
+
+        kinds = {number: kind for kind, numbers in FIELDS.items() for number in numbers}
+        try:
+            with SSCursor(self._driver) as cursor:
+                cursor.execute(text)
+                fields = (Field(column[0], kinds.get(column[1], "text")) for column in cursor.description or ())
+                yield Stream(tuple(fields), rows())
         except Error as error:
             raise refusal(error, text) from None
 

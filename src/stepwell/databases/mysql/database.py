@@ -20,6 +20,7 @@ from stepwell.databases.database import (
     KeyFacts,
     Outcome,
     Signal,
+    Stream,
 )
 from stepwell.databases.mysql.connection import Connection, connect
 from stepwell.databases.mysql.definitions import from_json, look, storage, to_json
@@ -183,6 +184,18 @@ class MysqlDatabase:
 
     def unload(self, text: str, parameters: Sequence[Any] = ()) -> Generator[bytes, None, None]:
         return lines.encode(self._connection.stream(text, parameters))
+
+    @contextmanager
+    def stream(self, text: str, timeout: float) -> Iterator[Stream]:
+        connection = self._connection
+        self._limit(Command(text=text, timeout=timeout))
+        connection.query("START TRANSACTION READ ONLY")
+        try:
+            with connection.result(text) as result:
+                yield result
+        finally:
+            with suppress(Refused):
+                connection.query("COMMIT")
 
     def load(self, table: str, columns: Sequence[str], rows: bytes) -> None:
         self.insert(table, columns, lines.decode(rows))

@@ -17,8 +17,9 @@ from stepwell.databases.database import (
     KeyFacts,
     Outcome,
     Signal,
+    Stream,
 )
-from stepwell.databases.postgres import activity, conduct, migration_lock, pressure
+from stepwell.databases.postgres import activity, conduct, migration_lock, pressure, reading
 from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
 from stepwell.errors import CannotConnect, ConnectionLost, StepwellError
@@ -136,6 +137,10 @@ class PostgresDatabase:
         session = self._session
         session.unlimit_statements()
         return session.unload(text, parameters)
+
+    def stream(self, text: str, timeout: float) -> AbstractContextManager[Stream]:
+        """Send a SELECT that can change nothing; its rows come in the block."""
+        return reading.stream(self._session, text, timeout)
 
     def load(self, table: str, columns: Sequence[str], lines: bytes) -> None:
         """Add tab-separated lines by COPY: all of them or none. `table` is spelled as in SQL."""

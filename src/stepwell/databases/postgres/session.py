@@ -10,15 +10,17 @@ import math
 import re
 import time
 from collections.abc import Generator, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
+from psycopg.types.string import TextLoader
 
 from stepwell import __version__
 from stepwell.databases import lines
+from stepwell.databases.database import Field, Stream
 from stepwell.databases.lexing import Unterminated
 from stepwell.databases.postgres.placeholders import for_psycopg
 from stepwell.databases.url import Url
@@ -39,6 +41,21 @@ KINDS: dict[str, type[Refused]] = {
     "53200": MemoryLimit,
     "55P03": LockTimeout,
 }
+
+FIELDS = {
+    "boolean": (16,),
+    "number": (20, 21, 23, 26, 700, 701, 1700),
+    "bytes": (17,),
+    "text": (18, 19, 25, 1043),
+    "padded": (1042,),
+    "time": (1082, 1114, 1184),
+    "uuid": (2950,),
+    "json": (114, 3802, 1000, 1005, 1007, 1009, 1015, 1016, 1021, 1022, 1231, 2951, 3807),
+}
+"""Kinds of columns by the server's numbers of types."""
+
+AS_TEXT = (114, 3802, 1082, 1083, 1114, 1184, 1186, 1266)
+"""Types whose text says more than the driver's value can hold, such as a date 'infinity'."""
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\0")
 
@@ -173,6 +190,43 @@ class Session:
                 yield from lines.chunks(map(bytes, copy))
         except psycopg.Error as error:
             self._refuse(error, 0, started, placed=False)
+
+    @contextlib.contextmanager
+    def result(self, text: str) -> Iterator[Stream]:
+        """The columns of a SELECT, and its rows as they come in; the connection is busy until the last."""
+        started = time.monotonic()
+        try:
+            with self._connection.cursor() as cursor:
+                for number in AS_TEXT:
+                    cursor.adapters.register_loader(number, TextLoader)
+                rows = cursor.stream(text.encode())
+                first = next(rows, None)
+                if first is None:  # then the driver does not tell the columns
+                    cursor.execute(f"SELECT * FROM (\n{text}\n) AS none LIMIT 0".encode())
+                kinds = {number: kind for kind, numbers in FIELDS.items() for number in numbers}
+                fields = [Field(c.name, kinds.get(c.type_code, "")) for c in cursor.description or ()]
+                with contextlib.closing(cast("Generator[tuple[Any, ...], None, None]", rows)):
+                    yield Stream(tuple(fields), self._all(first, rows, started))
+        except psycopg.Error as error:
+            self._refuse(error, 0, started, placed=True)
+
+    def _all(
+        self, first: tuple[Any, ...] | None, rows: Iterator[tuple[Any, ...]], started: float
+    ) -> Iterator[tuple[Any, ...]]:
+        if first is None:
+            return
+        yield first
+        try:
+            yield from rows
+        except psycopg.Error as error:
+            self._refuse(error, 0, started, placed=False)
+
+    def end(self) -> None:
+        """Roll back what is open, if anything is."""
+        self.forget_limits()
+        if self._connection.info.transaction_status is not TransactionStatus.IDLE and not self._connection.closed:
+            with contextlib.suppress(Refused):
+                self.query("ROLLBACK")
 
     def load(self, table: str, columns: Sequence[str], rows: bytes) -> None:
         """Add rows, given as tab-separated lines, to a table, spelled as in SQL: all of them or none."""

@@ -1,0 +1,37 @@
+"""Checks and sign-offs as steps of the graph: what others wait for at the moment they would start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from stepwell.checks.definition import Check
+from stepwell.databases.database import Database
+from stepwell.errors import Refused
+from stepwell.graph import Step
+from stepwell.ledger import signoffs
+
+CHECK, SIGNOFF = "check/", "signoff/"
+
+
+def steps(wanted: Iterable[str], checks: Mapping[str, Check], ledger: Database) -> list[Step]:
+    """A step for every check, and one for every sign-off that is wanted: complete if the latest answer is yes."""
+    found = [Step(check.reference, check.requires, check.where(), gate=True) for check in checks.values()]
+    names = {text for text in wanted if text.startswith(SIGNOFF)}
+    names |= {text for check in checks.values() for text in check.requires if text.startswith(SIGNOFF)}
+    answers = _answers(ledger) if names else {}
+    for name in sorted(names):
+        answer = answers.get(name.removeprefix(SIGNOFF))
+        note = f"refused by {answer.who}" if answer and answer.answer == signoffs.NO else ""
+        found.append(Step(name, complete=bool(answer) and not note, note=note))
+    return found
+
+
+def _answers(ledger: Database) -> dict[str, signoffs.Signoff]:
+    if ledger.engine == "clickhouse":
+        return {}
+    try:
+        return signoffs.latest(ledger)
+    except Refused:
+        if ledger.columns("stepwell_signoff"):
+            raise
+        return {}

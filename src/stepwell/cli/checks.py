@@ -1,0 +1,168 @@
+"""The commands about checks, snapshots and what was done."""
+
+from __future__ import annotations
+
+import argparse
+import time
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from stepwell.checks.run import Result
+from stepwell.checks.service import Outcome
+from stepwell.checks.snapshots import moment
+from stepwell.cli.output import Output, duration, plural
+from stepwell.databases.values import Canonical, show
+from stepwell.project import Project
+
+FAILS = 7
+"""The exit code where a check does not hold; one that could not be run ends with the code of its trouble."""
+
+AGAIN = 5.0
+"""Seconds between two rounds of `check --watch`."""
+
+WIDTH = 80
+
+
+def check(options: argparse.Namespace, output: Output) -> int:
+    """Run checks once, or again and again until all of them hold."""
+    project = Project.load(options.project)
+
+    def tell(outcome: Outcome) -> None:
+        for line in _lines(outcome):
+            output.line(line)
+
+    while True:
+        outcomes = project.check(*options.names, tell=tell)
+        failing = sum(not outcome.holds for outcome in outcomes)
+        output.line(f"{plural(len(outcomes), 'check')}: {len(outcomes) - failing} hold, {failing} do not")
+        output.result({"checks": [_as_json(outcome) for outcome in outcomes]})
+        if not (options.watch and failing):
+            return _code(outcomes)
+        time.sleep(AGAIN)
+
+
+def snapshot(options: argparse.Namespace, output: Output) -> int:
+    project = Project.load(options.project)
+    if options.snapshot_command == "take":
+        taken = project.take_snapshot(options.name, options.replace)
+        for name, rows in taken.items():
+            output.line(f"check/{name:<42} {rows:,} rows kept")
+        output.line(f"snapshot {options.name} is taken")
+        output.result({"snapshot": options.name, "rows": taken})
+        return 0
+    found = project.snapshots(getattr(options, "name", ""))
+    heading = ("SNAPSHOT", "CHECK", "ROWS", "TAKEN", "BY", "APPLIED")
+    kept = [(s.name, s.check, f"{s.rows:,}", moment(s.at), f"{s.who}@{s.host}", s.applied) for s in found]
+    output.table([heading, *kept])
+    output.result({"snapshots": [asdict(one) for one in found]})
+    return 0
+
+
+def history(options: argparse.Namespace, output: Output) -> int:
+    acts = Project.load(options.project).history(options.step or "", options.limit)
+    for act in acts:
+        output.line(f"{moment(act.at)}  {act.step}  {act.act}  {act.who}")
+        if act.note:
+            output.line(f"  {act.note}")
+    output.result({"acts": [asdict(act) for act in acts]})
+    return 0
+
+
+def _code(outcomes: Iterable[Outcome]) -> int:
+    """The worst of all: trouble, then a check that does not hold."""
+    code = 0
+    for outcome in outcomes:
+        if outcome.error:
+            return outcome.error.exit_code
+        if not outcome.holds:
+            code = FAILS
+    return code
+
+
+def _as_json(outcome: Outcome) -> dict[str, object]:
+    if outcome.result:
+        return outcome.result.as_json()
+    error = outcome.error
+    assert error is not None
+    said = {"kind": error.kind, "what": error.what, "where": error.where, "said": error.said, "do": error.do}
+    return {"check": outcome.check, "verdict": "error", "summary": outcome.words, "error": said}
+
+
+def _lines(outcome: Outcome) -> list[str]:
+    reference = f"check/{outcome.check}"
+    if outcome.error:
+        return [f"{reference}: ERROR", *(f"  {line}" for line in str(outcome.error).splitlines())]
+    result = outcome.result
+    assert result is not None
+    head = f"{reference}: {'holds' if result.holds else 'FAILS'}: {result.summary}, {duration(result.seconds)}"
+    return [head, *(f"  {line}" for line in rows_of(result))]
+
+
+# --- differing rows beside each other -------------------------------------------------------------------------
+
+
+def rows_of(result: Result) -> list[str]:
+    """The first offending rows of a result as a table of at most 80 columns, its sides beside each other."""
+    if not result.rows:
+        return []
+    if len(result.sides) == 1:
+        table = [list(result.columns), *(list(map(show, row)) for (row,) in result.rows if row is not None)]
+    else:
+        table = [[", ".join(result.key), "column", *result.sides]]
+        for rows, changed in zip(result.rows, result.changed, strict=True):
+            table += _differing(result, rows, changed)
+    widths = _widths(table, WIDTH - 2)
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(_fitted(line, widths), widths, strict=True)).rstrip()
+        for line in table
+    ]
+
+
+def _differing(result: Result, rows: Sequence[tuple[Canonical, ...] | None], changed: Sequence[str]) -> list[list[str]]:
+    present = next(row for row in rows if row is not None)
+    named = result.key or (result.columns if None in rows else ())
+    label = ", ".join(show(present[result.columns.index(name)]) for name in named)
+    if None in rows:
+        return [[label, "row", *("missing" if row is None else "there" for row in rows)]]
+    lines = []
+    for name in changed:
+        at = result.columns.index(name)
+        lines.append([label, name, *_apart([show(row[at]) for row in rows if row is not None])])
+        label = ""
+    return lines
+
+
+def _apart(texts: list[str]) -> list[str]:
+    """Texts that differ, so that a person sees it: those that only look alike are written out."""
+    alike = {unicodedata.normalize("NFKC", text).strip() for text in texts}
+    return [ascii(text) for text in texts] if len(alike) < len(set(texts)) else texts
+
+
+def _fitted(line: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """The cells cut to their widths; where they only differ further on, from there."""
+    cut = [text if len(text) <= width else text[: width - 1] + "…" for text, width in zip(line, widths, strict=True)]
+    sides, shown = line[2:], cut[2:]
+    if len(set(shown)) < len(set(sides)):
+        start = max(0, _parting(sides) - 8)
+        tails = [f"…{text[start:]}" for text in sides]
+        ends = [t if len(t) <= width else t[: width - 1] + "…" for t, width in zip(tails, widths[2:], strict=True)]
+        return [*cut[:2], *ends]
+    return cut
+
+
+def _parting(texts: Sequence[str]) -> int:
+    """How many characters all texts have in common at their beginnings."""
+    count = 0
+    while len({text[: count + 1] for text in texts}) == 1 and count < min(map(len, texts)):
+        count += 1
+    return count
+
+
+def _widths(table: Sequence[Sequence[str]], most: int) -> list[int]:
+    """Widths of the columns that fit into `most` characters: the widest give way first."""
+    widths = [max(len(line[at]) for line in table) for at in range(len(table[0]))]
+    room = most - 2 * (len(widths) - 1)
+    while sum(widths) > room and max(widths) > 4:
+        widths[widths.index(max(widths))] -= 1
+    return widths
