@@ -424,7 +424,9 @@ class Project:
         with self.targets() as targets:
             for target in targets:
                 if not reference:
-                    found += acts.read(target.database, step.partition("/")[2] if step else "", limit)
+                    found += acts.read(
+                        target.database, target.history.table, step.partition("/")[2] if step else "", limit
+                    )
                 if target.database.name == self.config.ledger and target.database.columns("stepwell_event"):
                     found += events.read(target.database, step, limit)
         found = [act for act in found if not step or act.step == step]

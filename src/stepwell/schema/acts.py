@@ -10,12 +10,12 @@ from stepwell.ledger.events import Event
 
 APPLIED = """
 SELECT version, applied_at, applied_by, duration, tool
-FROM schema_migrations
+FROM {table}
 ORDER BY applied_at DESC
 """
 JOURNAL = """
 SELECT version, at, who, event, position, note
-FROM schema_migrations_journal
+FROM {table}_journal
 WHERE event IN ('applied', 'reverted', 'failed', 'accepted', 'admitted', 'held')
    OR (event IN ('done', 'undone') AND note <> '')
 ORDER BY seq DESC
@@ -25,13 +25,13 @@ WORDS = {"reverted": "undone", "done": "settled as done", "undone": "settled as 
 """How the journal's events read as acts, where they do not by themselves."""
 
 
-def read(database: Database, version: str, limit: int) -> list[Event]:
-    """The last acts, newest first; those of one version where it is named."""
+def read(database: Database, table: str, version: str, limit: int) -> list[Event]:
+    """The last acts, newest first, from the history in `table`; those of one version where it is named."""
     found = []
     latest: set[str] = set()
     notes: dict[str, str] = {}
-    if database.columns("schema_migrations_journal"):
-        for name, at, who, event, position, note in database.query(JOURNAL):
+    if database.columns(f"{table}_journal"):
+        for name, at, who, event, position, note in database.query(JOURNAL.format(table=table)):
             if event == "applied" and name not in latest:
                 notes[str(name)] = str(note or "")  # the row of `schema_migrations` says the rest
             elif not version or version == name:
@@ -40,8 +40,8 @@ def read(database: Database, version: str, limit: int) -> list[Event]:
                 found.append(Event(_seconds(at), str(who), reference, WORDS.get(event, event), f"{place}{note or ''}"))
             if event in ("applied", "reverted"):
                 latest.add(str(name))
-    if database.columns("schema_migrations"):
-        for name, at, who, duration, tool in database.query(APPLIED):
+    if database.columns(table):
+        for name, at, who, duration, tool in database.query(APPLIED.format(table=table)):
             if not version or version == name:
                 note = notes.get(str(name)) or f"{float(duration):.2f} s"
                 found.append(Event(_seconds(at), str(who), f"{database.name}/{name}", "applied", note, str(tool)))
