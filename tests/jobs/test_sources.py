@@ -304,7 +304,9 @@ def test_halves_of_a_batch_hold_its_rows_once_and_rows_that_failed_are_left_out(
             keys = sources.keys_in(table.database, source, piece)
             assert len(keys) == len(table.marks(source, piece))
             if len(keys) > 1:
-                pieces += sources.halves(piece, keys)
+                both = sources.halves(piece, keys)
+                assert all(0 < len(sources.keys_in(table.database, source, half)) < len(keys) for half in both)
+                pieces += both
             else:
                 single += table.marks(source, piece)
         assert sorted(single) == sorted(whole)
