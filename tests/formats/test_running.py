@@ -10,6 +10,7 @@ import pytest
 
 import dumping
 import projects
+import sweeping
 from projects import Project, done
 
 TWO = ("CREATE TABLE a (x INT)", "CREATE TABLE b (x INT)")
@@ -219,3 +220,20 @@ def test_a_changeset_that_may_fail_does_not_stop_the_others(tmp_path: Path, rela
     assert ended.stdout.splitlines()[-1] == "applied 1, skipped 0"
     assert "may fail; going on without it" in ended.stderr
     assert done(made("up")).splitlines()[-1] == "applied 0, skipped 1"
+
+
+# --- kill -9 ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("url", "sample"), [("sqlite_url", 6), ("mysql_url", 8), ("chdb_url", 8)])
+def test_a_repeated_script_that_is_killed_is_completed_and_neither_lost_nor_run_twice(
+    request: pytest.FixtureRequest, tmp_path: Path, url: str, sample: int
+) -> None:
+    where: str = request.getfixturevalue(url)
+    order = " ORDER BY x" if url == "chdb_url" else ""
+    table = f"CREATE TABLE a (x {'Int32' if order else 'INT'}){order};"
+    made = project(tmp_path, where, {"V1__a.sql": table, "R__a.sql": "DELETE FROM a WHERE x = 1;"})
+    done(made("up"))
+    again = f"DELETE FROM a WHERE x = 2;\nDROP TABLE IF EXISTS b;\n{table.replace(' a ', ' b ')}\n"
+    change(made, "R__a.sql", again)
+    sweeping.sweep(sweeping.prepared(request, tmp_path / "copies", made), "up", sample=sample)

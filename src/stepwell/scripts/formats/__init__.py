@@ -5,10 +5,10 @@ Every module has `load`, which gives the scripts of an `Origin` in the order tha
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from importlib import import_module
-from pathlib import Path
 from typing import NamedTuple
 
 from stepwell.errors import BadProject, NoScriptFolder, did_you_mean
@@ -86,30 +86,38 @@ def _signs(origin: Origin) -> Iterator[Recognised]:
         yield Recognised("alembic" if path.suffix == ".ini" else "liquibase", str(path))
         return
     try:
-        entries = sorted(path.iterdir())
+        with os.scandir(path) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
         raise NoScriptFolder(path, origin.database) from None
     for entry in entries:
         if entry.name.startswith((".", "_")):
             continue
         if entry.is_dir():
-            if (entry / "migration.sql").is_file():
-                yield Recognised("prisma", f"{entry / 'migration.sql'} is there")
+            inside = path / entry.name / "migration.sql"
+            if inside.is_file():
+                yield Recognised("prisma", f"{inside} is there")
         elif name := next((name for name, pattern in _NAMES if pattern.fullmatch(entry.name)), ""):
-            yield Recognised(name, f"{entry} is named as it names files")
-        elif entry.suffix.lower() == ".sql" and (found := _begins(entry)):
-            yield Recognised(*found)
+            yield Recognised(name, f"{path / entry.name} is named as it names files")
+        elif entry.name.lower().endswith(".sql") and (sign := _begins(entry.path)):
+            yield sign
 
 
-def _begins(path: Path) -> tuple[str, str] | None:
+def _begins(path: str) -> Recognised | None:
     try:
-        with path.open("rb") as file:
-            start = file.read(_LOOK).removeprefix(b"\xef\xbb\xbf")
+        # A project with nothing to do opens every file here, so without the layers of a file object.
+        file = os.open(path, os.O_RDONLY)
     except OSError:
         return None  # reading it as a script will say what is wrong
+    try:
+        start = os.read(file, _LOOK).removeprefix(b"\xef\xbb\xbf")
+    finally:
+        os.close(file)
+    if b"--" not in start:
+        return None
     for name, pattern in _LINES:
         if found := pattern.search(start):
             said = found.group().strip()
             line = start.count(b"\n", 0, found.end() - len(said)) + 1
-            return name, f"{path}:{line} says `{said.decode(errors='replace')}`"
+            return Recognised(name, f"{path}:{line} says `{said.decode(errors='replace')}`")
     return None
