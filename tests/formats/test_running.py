@@ -237,3 +237,14 @@ def test_a_repeated_script_that_is_killed_is_completed_and_neither_lost_nor_run_
     again = f"DELETE FROM a WHERE x = 2;\nDROP TABLE IF EXISTS b;\n{table.replace(' a ', ' b ')}\n"
     change(made, "R__a.sql", again)
     sweeping.sweep(sweeping.prepared(request, tmp_path / "copies", made), "up", sample=sample)
+
+
+def test_a_repeated_script_that_was_killed_between_its_two_records_begins_anew(tmp_path: Path, chdb_url: str) -> None:
+    """ClickHouse can't write the version and the end of its journal in one commit; a kill may come between."""
+    made = project(tmp_path, chdb_url, {"R__v.sql": "DROP VIEW IF EXISTS v;\nCREATE VIEW v AS SELECT 1 AS x;\n"})
+    done(made("up"))
+    gone = "ALTER TABLE schema_migrations_journal DELETE WHERE event = 'applied' SETTINGS mutations_sync = 2"
+    dumping.query(chdb_url, gone)
+    change(made, "R__v.sql", "DROP VIEW IF EXISTS v;\nCREATE VIEW v AS SELECT 2 AS x;\n")
+    assert done(made("up")).splitlines()[-1] == "applied 1, skipped 0"
+    assert dumping.query(chdb_url, "SELECT x FROM v") == ["2"]
