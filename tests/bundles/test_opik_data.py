@@ -42,7 +42,8 @@ def fill(made: Project, seed: int = 1) -> Summary:
 
 
 def upgrade(made: Project) -> None:
-    made.up()
+    """Migration 1, with its jobs."""
+    made.up(Options(to="state/0003"))
     for job in ("copy-dataset-items", "dataset-version-items-total"):
         assert made.run_job(job).state == "complete"
 

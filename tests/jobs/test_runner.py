@@ -74,7 +74,7 @@ def seen(project: Project) -> int:
 @pytest.mark.parametrize("source", ["keyset state.item by id", "drain state.item by id", "groups state.item by seen"])
 def test_every_row_is_taken_once_and_the_job_is_complete(tmp_path: Path, url: str, source: str) -> None:
     fill(url, 2500)
-    project = make(tmp_path, {"state": url}, {"add": add_job("size: 100", source=source)})
+    project = make(tmp_path, {"state": url}, {"add": add_job("size: 100", "unindexed: accept", source=source)})
     found = run(project, "add")
     assert (found["state"], found["rows_done"], found["failed"]) == ("complete", 2500, 0)
     assert wrong_rows(url) == []
