@@ -340,12 +340,11 @@ def test_a_job_whose_rows_all_fail_stalls_at_the_most_that_may(tmp_path: Path, s
 # --- servers in trouble -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("engine", ["postgres", "mysql"], indirect=True)
 @pytest.mark.parametrize("how", ["restart", "kill"])
 def test_a_server_restarted_in_mid_job_delays_it_and_changes_nothing(
     request: pytest.FixtureRequest, tmp_path: Path, engine: str, how: str
 ) -> None:
-    if engine == "sqlite":
-        pytest.skip("SQLite has no server")
     server: PostgresServer | MariadbServer = request.getfixturevalue({"mysql": "mariadb"}.get(engine, engine))
     project = slow(tmp_path, server.new_database(), count=100)
     running = project.start("job", "run", "slow")
