@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from conftest import Finished, Stepwell
@@ -26,6 +27,9 @@ def test_the_demo_goes_its_way_in_80_columns(stepwell: Stepwell) -> None:
     ended = stepwell("demo", "opik", "here", "--scale", "0.05", timeout=240)
     assert ended.code == 0, ended.stdout + ended.stderr
     assert [line for line in ended.stdout.splitlines() if len(line) > 80] == []
+    for name in ("datasets-are-untouched", "items-are-untouched", "later-versions-are-untouched", "items-are-complete"):
+        assert f"check/{name}" in ended.stdout.split("checks:")[1]
+    assert re.search(r"^checks that do not hold +0 +0 +ok$", ended.stdout, re.MULTILINE)
 
 
 def test_an_operator_gets_scripts_jobs_checks_and_a_guide(stepwell: Stepwell, tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ BEFORE = ("state/0002", "analytics/0002")
 VERSIONS = ("copy-dataset-items", "dataset-version-items-total", "reconcile-datasets")
 """The jobs of migration 1, in their order."""
 
+SNAPSHOT = "before-versioning"
+
 Say = Callable[[str], None]
 
 
@@ -48,6 +50,12 @@ def run(folder: Path, scale: float, seed: int, tell: events.Listener, say: Say, 
             summary = generate(state, analytics, scale=scale, seed=seed)
             say(f"generated in {time.monotonic() - started:.1f} s: {summary}")
 
+    before = not live and not project.snapshots(SNAPSHOT)
+    if before:
+        say(f"\nsnapshot {SNAPSHOT}:")
+        for name, rows in project.take_snapshot(SNAPSHOT).items():
+            say(f"check/{name:<42} {rows:,} rows kept")
+
     applications = [Application(project.open, seed + number) for number in (10, 20)]
     say("\nmigration 1, dataset versions:")
     with applications[0] if live else nullcontext():
@@ -66,10 +74,16 @@ def run(folder: Path, scale: float, seed: int, tell: events.Listener, say: Say, 
     result = project.up(Options(), tell)
     say(f"applied {len(result.applied)}, skipped {result.skipped}")
 
+    say("\nchecks:")
+    # What was kept is compared in the run that has kept it: an application may have written since.
+    names = [check.name for check in project.checks().values() if before or not check.snapshot]
+    checked = project.check(*names, tell=lambda outcome: say(f"check/{outcome.check:<38} {outcome.words}"))
+
     say("\nproof:")
     with project.targets() as targets:
         state, analytics = (target.database for target in targets)
-        return proof(state, analytics)
+        failing = sum(not outcome.holds for outcome in checked)
+        return [*proof(state, analytics), Fact("checks that do not hold", failing, 0)]
 
 
 def _project(folder: Path) -> Project:
