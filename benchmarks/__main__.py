@@ -1,4 +1,4 @@
-"""`python -m benchmarks [startup] [apply] [copy] [copying] [lint]`: the tables of those named, or of all."""
+"""`python -m benchmarks [startup] [apply] [copy] [copying] [backfill] [lint]`: the tables of those named, or of all."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import apply, copy, copying, lint, servers, startup, tools
+from benchmarks import apply, backfill, copy, copying, lint, servers, startup, tools
 
-NAMES = ("startup", "apply", "copy", "copying", "lint")
+NAMES = ("startup", "apply", "copy", "copying", "backfill", "lint")
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
@@ -25,6 +25,9 @@ with tempfile.TemporaryDirectory(prefix="stepwell-bench-") as temporary:
     if "copying" in chosen:
         with servers.running(folder / "copying-servers") as databases:
             copying.main(folder, databases)
+    if "backfill" in chosen:
+        with servers.running(folder / "backfill-servers") as databases:
+            backfill.main(folder, databases)
     if {"startup", "apply"} & set(chosen):
         (folder / "peers").mkdir()
         peers = tools.install(folder / "peers")

@@ -45,9 +45,6 @@ OUTAGE_TRIES = 8
 """How often in a row the coordinator itself may meet passing trouble: half a minute in all."""
 
 LONGEST_TURN = 0.1
-"""Seconds between two batches on a database with one writer, at most: SQLite's longest pause between two tries."""
-
-LONGEST_TURN = 0.1
 """Seconds between two batches on a database with one writer, at most: SQLite's longest pause between two looks."""
 
 QUIET_PAUSE = 0.2
