@@ -52,6 +52,10 @@ def plan(options: argparse.Namespace, output: Output, statements: bool = False) 
         output.line(f"{difference.reference} {difference.what}: `up` will stop unless it is accepted")
     _waiting(outlook.waiting, output)
     output.line(f"would apply {len(outlook.scripts)}, skip {outlook.skipped}")
+    if outlook.release.points:
+        from stepwell.cli import points
+
+        points.show(outlook.release, output)
     output.result(outlook.as_json())
     return 0
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from stepwell.databases.database import Conduct
+from stepwell.schema import points
 from stepwell.schema.apply import one_transaction, survey
 from stepwell.schema.plan import Difference, Options, Plan, Target, differences, make_plan
 from stepwell.scripts.script import Script
@@ -30,6 +31,7 @@ class Outlook:
     waiting: dict[str, list[str]]
     differences: list[Difference]
     skipped: int
+    release: points.Release
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -37,6 +39,7 @@ class Outlook:
             "waiting": self.waiting,
             "differences": [asdict(difference) for difference in self.differences],
             "would_skip": self.skipped,
+            "release": self.release.as_json(),
         }
 
 
@@ -44,7 +47,7 @@ def outlook(targets: Sequence[Target], options: Options) -> Outlook:
     """What `up` would do, script by script. Raises what reading the scripts raises."""
     plan = make_plan(targets, options)
     coming = [_coming(targets, script, options) for script in plan.ready]
-    return Outlook(coming, plan.waiting, plan.differences, plan.skipped)
+    return Outlook(coming, plan.waiting, plan.differences, plan.skipped, points.release(targets, options))
 
 
 def _coming(targets: Sequence[Target], script: Script, options: Options) -> Coming:
