@@ -35,6 +35,15 @@ class DatabaseConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Doctor:
+    """How the age of the last backup is known. `backup_age` is the seconds that it may be old."""
+
+    backup_command: str = field(default="", repr=False)
+    backup_marker: str = ""
+    backup_age: float = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A project's configuration. `ledger` names the database that remembers what spans several.
 
@@ -50,6 +59,7 @@ class Config:
     pressure: Mapping[str, Any] = field(default_factory=dict)
     scheduler: str = ""
     lint_up: str = "warn"
+    doctor: Doctor = Doctor()
 
 
 def find(start: Path) -> Path:
@@ -73,7 +83,7 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
         raise BadProject(f"{FILE} is not valid TOML: {error}", where=str(path), do="Correct that line.") from None
     except UnicodeDecodeError as error:
         raise BadProject(f"{FILE} is not UTF-8", where=f"{path}, byte {error.start}") from None
-    sections = ("databases", "ledger", "variables", "pressure", "jobs", "lint")
+    sections = ("databases", "ledger", "variables", "pressure", "jobs", "lint", "doctor")
     _check(path, "", content, dict.fromkeys(sections, dict))
     databases = {}
     for name, table in content.get("databases", {}).items():
@@ -109,7 +119,26 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
     }
     scheduler = _scheduler(path, content.get("jobs", {}), environment)
     lint_up = _lint_up(path, content.get("lint", {}))
-    return Config(folder, databases, chosen, variables, content.get("pressure", {}), scheduler, lint_up)
+    doctor = _doctor(path, content.get("doctor", {}), environment)
+    return Config(folder, databases, chosen, variables, content.get("pressure", {}), scheduler, lint_up, doctor)
+
+
+def _doctor(path: Path, table: Mapping[str, Any], environment: Mapping[str, str]) -> Doctor:
+    if not table:
+        return Doctor()
+    _check(path, "doctor", table, dict.fromkeys(("backup-command", "backup-marker", "backup-age"), str))
+    if "backup-command" in table and "backup-marker" in table:
+        raise BadProject("[doctor] has a backup-command and a backup-marker", where=str(path), do="Keep one of them.")
+    from stepwell.durations import seconds
+
+    age = seconds(table.get("backup-age", "24h"))
+    if not age:
+        raise BadProject(
+            f"[doctor] backup-age can't be {table['backup-age']!r}", where=str(path), do='Write it as "24h" or "90min".'
+        )
+    command = _expand(table.get("backup-command", ""), environment, path, "doctor.backup-command")
+    marker = _expand(table.get("backup-marker", ""), environment, path, "doctor.backup-marker")
+    return Doctor(command, marker, age)
 
 
 def _lint_up(path: Path, lint: Mapping[str, Any]) -> str:

@@ -464,6 +464,24 @@ class LintRefused(StepwellError):
         )
 
 
+class ReleaseBlocked(StepwellError):
+    """The look before a release found what would stop it halfway, or make it unsafe."""
+
+    exit_code = 8
+
+    def __init__(self, blockers: Sequence[tuple[str, str, str]]) -> None:
+        """`blockers` are (item, what it is, what to do)."""
+        names = " ".join(dict.fromkeys(f"--override {item}" for item, _, _ in blockers))
+        many = "things stand" if len(blockers) > 1 else "thing stands"
+        super().__init__(
+            f"the release was not begun: {len(blockers)} {many} in its way",
+            where="\n".join(f"{item}: {what}" for item, what, _ in blockers),
+            now="nothing was changed",
+            do="\n".join([*dict.fromkeys(do for _, _, do in blockers if do), "`stepwell doctor` looks again."])
+            + f"\nTo begin it all the same, which is recorded with your name: stepwell up {names}",
+        )
+
+
 class NoLinter(StepwellError):
     """The library that the linter reads queries with is not installed."""
 

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from stepwell.ledger.changes import Change
     from stepwell.ledger.events import Event as Act
     from stepwell.ledger.snapshots import Snapshot
+    from stepwell.safety.doctor.diagnose import Release
+    from stepwell.safety.doctor.finding import Finding
     from stepwell.safety.lint.review import Report
     from stepwell.schema import events
     from stepwell.schema.adopt.takeover import Takeover
@@ -116,11 +118,33 @@ class Project:
         with self.targets(options.lock_wait if options else LOCK_WAIT) as targets:
             return upgrade.up(targets, self._options(options, targets), tell, self._review)
 
-    def _review(self, targets: Sequence[Target], ready: Sequence[Script], tell: events.Listener) -> None:
-        """Tell what the linter finds in scripts about to be applied. Raises LintRefused."""
+    def _review(
+        self, targets: Sequence[Target], ready: Sequence[Script], options: Options, tell: events.Listener
+    ) -> list[str]:
+        """Tell what linter and doctor find before a release; the blockers that `options.override` names, in words.
+
+        Raises LintRefused, ReleaseBlocked, BadRequest.
+        """
+        from stepwell.safety.doctor import diagnose
         from stepwell.safety.lint import review
 
         review.before_up(self.config, targets, ready, tell)
+        return diagnose.before_up(self._release(), targets, options.override, tell)
+
+    def doctor(self, *names: str) -> list[Finding]:
+        """Look whether a release can be begun now: at all, or at what is named. Raises BadRequest, BadScript.
+
+        Makes and drops a table in every database, under its migration lock.
+        """
+        from stepwell.safety.doctor import diagnose
+
+        self._refuse_twins()
+        return diagnose.diagnose(self._release(), lambda name: self.open(name, 0.0), self.scripts, names)
+
+    def _release(self) -> Release:
+        from stepwell.safety.doctor.diagnose import Release
+
+        return Release(self.config, self.jobs(), self.variables)
 
     # --- jobs -------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ def _options(options: argparse.Namespace) -> Options:
         count=options.count,
         accept=tuple(getattr(options, "accept", ())),
         lock_wait=getattr(options, "lock_wait", 0.0),
+        override=tuple(getattr(options, "override", ())),
     )
 
 
@@ -167,6 +168,12 @@ def lint(options: argparse.Namespace, output: Output) -> int:
     from stepwell.cli import lint as linting
 
     return linting.lint(options, output)
+
+
+def doctor(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli import doctor as examining
+
+    return examining.doctor(options, output)
 
 
 def check(options: argparse.Namespace, output: Output) -> int:

@@ -24,6 +24,7 @@ exit codes:
   5  the migration lock is held by another run, or was lost
   6  a database can't be reached or used
   7  a check does not hold
+  8  the doctor found what stands in a release's way
 """
 
 
@@ -92,6 +93,10 @@ def _parser() -> argparse.ArgumentParser:
         "--accept", action="append", default=[], metavar="STEP",
         help="accept that this applied file was edited or is gone, or that this new one comes late; is recorded",
     )  # fmt: skip
+    up.add_argument(
+        "--override", action="append", default=[], metavar="ITEM",
+        help="begin in spite of this finding of `stepwell doctor`, e.g. disk-space; is recorded",
+    )  # fmt: skip
     up.add_argument("--dry-run", action="store_true", help="show the statements; change nothing")
     down = verb("down", commands.down, "undo the last script of a database", chosen, running)
     down.add_argument("--dry-run", action="store_true", help="show the statements; change nothing")
@@ -142,6 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     lint.add_argument(
         "--format", choices=["text", "github", "sarif"], default="text", help="how to print what is found"
     )
+    examine = verb("doctor", commands.doctor, "look whether a release can be begun on these databases now")
+    examine.add_argument("names", nargs="*", metavar="ITEM", help="only this, e.g. disk-space")
     check = verb("check", commands.check, "look whether what must hold does")
     check.add_argument("names", nargs="*", metavar="NAME", help="these checks only")
     check.add_argument("--watch", action="store_true", help="again every few seconds, until all hold")

@@ -93,6 +93,9 @@ class Output:
             case events.Linted(errors, warnings):
                 found = f"{plural(errors, 'error')}, {plural(warnings, 'warning')}"
                 self.note(f"lint: {found} in what is applied now, see `stepwell lint`")
+            case events.Examined(warnings):
+                for warning in warnings:
+                    self.note(f"doctor: {warning}")
             case _:
                 pass
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
+from stepwell.databases.health import Health, Size
+
 
 class Conduct(Enum):
     """What a statement leaves behind when the process that sent it dies."""
@@ -236,3 +238,12 @@ class Database(Protocol):
 
     def pressure(self) -> list[Signal]:
         """How hard the server is at work; what it does not tell is left out. Never raises; safe from another thread."""
+
+    def health(self) -> Health:
+        """What the server tells of itself, for a look before a release. Raises Refused."""
+
+    def size(self, table: str) -> Size | None:
+        """About how large a table is, by the catalog; None where there is no such table, or it does not tell."""
+
+    def scratch(self, table: str) -> list[str]:
+        """Statements that make a table and do to it what scripts and jobs do, to try whether our user may."""

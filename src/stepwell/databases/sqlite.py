@@ -28,6 +28,7 @@ from stepwell.databases.database import (
     Signal,
     Stream,
 )
+from stepwell.databases.health import Health, Size
 from stepwell.databases.lexing import Kind, Reader, Unterminated, tokens
 from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
@@ -368,6 +369,24 @@ class SqliteDatabase:
     def pressure(self) -> list[Signal]:
         """Empty: there is no server that could be overloaded."""
         return []
+
+    def health(self) -> Health:
+        """Version, clock, and the room on the file's disk."""
+        from stepwell.databases import sqlite_health
+
+        return sqlite_health.read(self.query, self._path)
+
+    def size(self, table: str) -> Size | None:
+        """The size of a table without its indexes; None where half a second is too short to add up its pages."""
+        from stepwell.databases import sqlite_health
+
+        return sqlite_health.size(self, table)
+
+    def scratch(self, table: str) -> list[str]:
+        """Statements that make a table and do to it what scripts and jobs do."""
+        from stepwell.databases import sqlite_health
+
+        return [text.format(table=table) for text in sqlite_health.SCRATCH]
 
     @property
     def _connection(self) -> sqlite3.Connection:

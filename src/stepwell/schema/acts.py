@@ -16,7 +16,7 @@ ORDER BY applied_at DESC
 JOURNAL = """
 SELECT version, at, who, event, position, note
 FROM {table}_journal
-WHERE event IN ('applied', 'reverted', 'failed', 'accepted', 'admitted', 'held')
+WHERE event IN ('applied', 'reverted', 'failed', 'accepted', 'admitted', 'held', 'overridden')
    OR (event IN ('done', 'undone') AND note <> '')
 ORDER BY seq DESC
 """

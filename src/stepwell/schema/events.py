@@ -125,9 +125,17 @@ class Linted:
     warnings: int
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """The look before a release found what a person should know, a line each; it does not stop the release."""
+
+    warnings: tuple[str, ...]
+
+
 Event = (
     Waiting
     | Linted
+    | Examined
     | Started
     | Begun
     | Working

@@ -25,7 +25,8 @@ class Options:
 
     `database` names the one to work on, `to` the last reference, `count` how many scripts at most; `accept` are
     references whose difference is accepted. `lock_wait` is seconds. `others` are the steps that are no scripts.
-    `gate` looks at those of them that are gates; `admitted` are the scripts whose gates were found to hold.
+    `gate` looks at those of them that are gates; `admitted` are the scripts whose gates were found to hold. `override`
+    names what the look before a release may find without stopping it.
     """
 
     database: str | None = None
@@ -37,6 +38,7 @@ class Options:
     others: tuple[graph.Step, ...] = ()
     gate: Gate | None = None
     admitted: frozenset[str] = frozenset()
+    override: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from stepwell.schema.delegated import apply_delegated
 from stepwell.schema.guards import passes
 from stepwell.schema.journal import Journal
 from stepwell.schema.log import logged
-from stepwell.schema.plan import Difference, Target
+from stepwell.schema.plan import Difference, Plan, Target
 from stepwell.schema.python_script import apply_python
 from stepwell.schema.watch import Watcher
 from stepwell.scripts.script import Script
@@ -127,6 +127,15 @@ def look(reference: str, gates: Sequence[str], options: Options, runner_of: Call
         if not holds:
             held.append(note)
     return held
+
+
+def overrule(overridden: Sequence[str], plan: Plan, runner_of: Callable[[str], Runner]) -> None:
+    """Record what a person let this run begin in spite of, with its first script."""
+    first = next((script.reference for script in (*plan.half_undone, *plan.ready)), next(iter(plan.gated), ""))
+    if first:
+        database, version = first.split("/", 1)
+        for what in overridden:
+            runner_of(database).journal.write("overridden", version, "up", note=what)
 
 
 def accept(differences: Sequence[Difference], runner_of: Callable[[str], Runner]) -> None:

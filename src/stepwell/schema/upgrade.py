@@ -25,8 +25,11 @@ class Result:
     waiting: dict[str, list[str]] = field(default_factory=dict)
 
 
-Review = Callable[[Sequence[Target], Sequence[Script], "events.Listener"], None]
-"""Looks at scripts before the first of them is applied; raises to stop the run."""
+Review = Callable[[Sequence[Target], Sequence[Script], Options, "events.Listener"], list[str]]
+"""Looks at databases and scripts before the first of these is applied; raises to stop the run.
+
+Gives what would have stopped it, had `options.override` not said otherwise: in words, for the history.
+"""
 
 
 def up(targets: Sequence[Target], options: Options, tell: events.Listener, review: Review) -> Result:
@@ -35,14 +38,15 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
     refuse_differences(plan, options.accept)
     if plan.nothing_to_do and not plan.gated:
         return Result([], plan.skipped, plan.waiting)
-    from stepwell.schema.running import accept, check, locked, look, run  # not for a run with nothing to do
+    from stepwell.schema.running import accept, check, locked, look, overrule, run  # not for a run with nothing to do
 
     check(targets, plan.half_undone, "down", options)
     check(targets, plan.ready, "up", options)
-    review(targets, plan.ready, tell)
+    overridden = review(targets, plan.ready, options, tell)
     with locked(targets, options, tell) as (targets, runner_of):
         plan = make_plan(targets, options)
         accept(refuse_differences(plan, options.accept), runner_of)
+        overrule(overridden, plan, runner_of)
         for script in plan.half_undone:
             run(runner_of(script.database), script, "down")
         if plan.half_undone:

@@ -32,6 +32,7 @@ from stepwell.databases.database import (
     Signal,
     Stream,
 )
+from stepwell.databases.health import Health, Size
 from stepwell.databases.lexing import Reader
 from stepwell.databases.placeholders import percent_style
 from stepwell.databases.url import Url
@@ -354,6 +355,21 @@ class ClickhouseDatabase:
             return pressure.read(self, self._ask)
         except Refused:
             return []
+
+    def health(self) -> Health:
+        from stepwell.databases.clickhouse import health
+
+        return health.read(self)
+
+    def size(self, table: str) -> Size | None:
+        from stepwell.databases.clickhouse import health
+
+        return health.size(self, table)
+
+    def scratch(self, table: str) -> list[str]:
+        from stepwell.databases.clickhouse import health
+
+        return [text.format(table=table) for text in health.SCRATCH]
 
     # --- the lock and the tracking tables ---------------------------------------------------------------------
 

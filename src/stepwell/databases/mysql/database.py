@@ -22,6 +22,7 @@ from stepwell.databases.database import (
     Signal,
     Stream,
 )
+from stepwell.databases.health import Health, Size
 from stepwell.databases.mysql.connection import Connection, connect
 from stepwell.databases.mysql.definitions import from_json, look, storage, to_json
 from stepwell.databases.mysql.reading import read
@@ -342,3 +343,20 @@ class MysqlDatabase:
     def pressure(self) -> list[Signal]:
         connection = self._open
         return self._watch.pressure(connection.id) if connection else []
+
+    # --- before a release ---
+
+    def health(self) -> Health:
+        from stepwell.databases.mysql import health
+
+        return health.read(self._connection, self.url.host)
+
+    def size(self, table: str) -> Size | None:
+        from stepwell.databases.mysql import health
+
+        return health.size(self._connection, table)
+
+    def scratch(self, table: str) -> list[str]:
+        from stepwell.databases.mysql import health
+
+        return [text.format(table=table) for text in health.SCRATCH]

@@ -61,6 +61,18 @@ class Replicas:
             return []
 
 
+def stopped(connection: Connection) -> tuple[str, ...]:
+    """What keeps a server from following the one it is a replica of, a line each. Raises Refused."""
+    found = []
+    for channel in _records(connection, STATE):
+        for word in ("SQL", "IO"):
+            running = channel.get(f"Slave_{word}_Running", channel.get(f"Replica_{word}_Running"))
+            if running == "No":
+                error = channel.get(f"Last_{word}_Error") or "it was stopped"
+                found.append(f"this server is a replica, and its {word} thread does not run: {error}")
+    return tuple(found)
+
+
 def _behind(connection: Connection) -> list[float]:
     """The lag of a server, by channel. One whose replication stands still does not tell it."""
     channels = _records(connection, STATE)

@@ -19,6 +19,7 @@ from stepwell.databases.database import (
     Signal,
     Stream,
 )
+from stepwell.databases.health import Health, Size
 from stepwell.databases.postgres import activity, conduct, migration_lock, pressure, reading
 from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
@@ -228,6 +229,24 @@ class PostgresDatabase:
     def pressure(self) -> list[Signal]:
         """Replica lag, running threads, lock waits and the longest transaction, of all but Stepwell's own sessions."""
         return self._observe(lambda observer, _pid: pressure.read(observer)) or []
+
+    def health(self) -> Health:
+        """Version, clock, room, open transactions and replication."""
+        from stepwell.databases.postgres import health
+
+        return health.read(self.query, self.url.host)
+
+    def size(self, table: str) -> Size | None:
+        """The size of a table with its indexes, partitions and TOAST; rows as of the last ANALYZE."""
+        from stepwell.databases.postgres import health
+
+        return health.size(self.query, table)
+
+    def scratch(self, table: str) -> list[str]:
+        """Statements that make a table and do to it what scripts and jobs do."""
+        from stepwell.databases.postgres import health
+
+        return [text.format(table=table) for text in health.SCRATCH]
 
     @property
     def _session(self) -> Session:
