@@ -51,11 +51,12 @@ def sqlite(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def slow(folder: Path, url: str, more: str = "", count: int = 400) -> Project:
-    """A job that takes one row in a tenth of a second, and leaves others room meanwhile, as SQLite needs it."""
+    """A job that takes a row at a time, and leaves others room meanwhile, as SQLite needs it."""
     fill(url, count)
     project = make(folder, {"state": url}, {"slow.py": SLOW.format(more=more)})
     assert project("job", "list").code == 0  # makes its row in the ledger
-    dumping.query(url, """UPDATE stepwell_job SET limits = '{"size": 1, "pause": 0.1}'""")
+    pause = 0.1 if url.startswith("sqlite") else 0.02
+    dumping.query(url, f"""UPDATE stepwell_job SET limits = '{{"size": 1, "pause": {pause}}}'""")
     return project
 
 

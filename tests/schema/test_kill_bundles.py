@@ -49,7 +49,7 @@ def bundled(request: pytest.FixtureRequest, folder: Path, pair: str) -> Project:
 def test_an_upgrade_killed_anywhere_is_finished_exactly_by_the_next_up(
     request: pytest.FixtureRequest, tmp_path: Path, pair: str
 ) -> None:
-    sweep(prepared(request, tmp_path, bundled(request, tmp_path, pair)), "up", sample=5)
+    sweep(prepared(request, tmp_path, bundled(request, tmp_path, pair)), "up", sample=3)
 
 
 @pytest.mark.soak

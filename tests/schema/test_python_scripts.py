@@ -61,7 +61,7 @@ def project_with(request: pytest.FixtureRequest, folder: Path, engine: str, scri
 def test_a_python_script_killed_anywhere_is_finished_exactly(
     request: pytest.FixtureRequest, tmp_path: Path, engine: str
 ) -> None:
-    sweep(prepared(request, tmp_path, project_with(request, tmp_path, engine, SCRIPT)), "up", sample=4)
+    sweep(prepared(request, tmp_path, project_with(request, tmp_path, engine, SCRIPT)), "up", sample=2)
 
 
 @pytest.mark.soak
