@@ -9,7 +9,8 @@ import pytest
 
 import dumping
 import jobbing
-from stepwell.databases.database import Database, KeyFacts
+from stepwell.databases.database import Database
+from stepwell.databases.keys import KeyFacts
 from stepwell.errors import UnfitKey
 from stepwell.jobs.runner import Outcome
 from stepwell.project import Project

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from stepwell import config
 from stepwell.databases import open_database
 from stepwell.databases import url as urls
-from stepwell.databases.database import Database, Signal
+from stepwell.databases.database import Database
+from stepwell.databases.pressure import Signal
 from stepwell.errors import BadProject, BadRequest
 from stepwell.jobs import runner
 from stepwell.jobs.batch import Batch

@@ -15,7 +15,8 @@ from typing import Any
 from stepwell.checks.compare import SHOWN, Comparison, Duplicate, Untellable, difference_of, paired, sorted_by, whole
 from stepwell.checks.definition import Check, Side
 from stepwell.checks.sorting import Entry, Row, in_order
-from stepwell.databases.database import Database, Field, Stream
+from stepwell.databases.database import Database
+from stepwell.databases.stream import Field, Stream
 from stepwell.databases.values import Canonical, canonical, most_telling, reader, show
 from stepwell.errors import CheckBroken, Refused, StatementTimeout, StepwellError
 

@@ -5,13 +5,17 @@ An adapter runs statements and tells what became of them. It knows nothing of sc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from stepwell.databases.health import Health, Size
+if TYPE_CHECKING:
+    from stepwell.databases.health import Health, Size
+    from stepwell.databases.keys import KeyFacts
+    from stepwell.databases.pressure import Signal
+    from stepwell.databases.stream import Stream
 
 
 class Conduct(Enum):
@@ -51,18 +55,6 @@ class Activity:
     stage: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """One measure of how hard a database is at work, such as 'replica lag'.
-
-    `unit` is 's', 'threads', 'parts' or 'share': 1 is then all that the server can take.
-    """
-
-    name: str
-    value: float
-    unit: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """One statement, as a database is asked to run it.
@@ -83,41 +75,8 @@ class Command:
     own: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFacts:
-    """What the catalog tells of columns that rows are read along.
-
-    `missing` are not there; `nullable` may hold NULL; `unfaithful` hold values that compare otherwise than they sort,
-    or that a client does not give back as they were. `indexes` are the columns, in their order, that the table's
-    indexes give rows in; `unique` says whether one keeps two rows from having the same values, NULL aside.
-    """
-
-    missing: tuple[str, ...]
-    nullable: tuple[str, ...]
-    unfaithful: tuple[str, ...]
-    indexes: tuple[tuple[str, ...], ...]
-    indexed: bool
-    unique: bool
-
-
 HISTORY = "schema_migrations"
 """The table in which a database remembers what is applied, unless another tool's table has that name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A column of a result. `kind` is one of `values.KINDS`."""
-
-    name: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """The rows of a SELECT as they come, never all of them in memory."""
-
-    fields: tuple[Field, ...]
-    rows: Iterator[tuple[Any, ...]]
 
 
 Evidence = dict[str, Any]

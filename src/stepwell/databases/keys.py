@@ -6,7 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, takewhile
 
-from stepwell.databases.database import KeyFacts
+
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """What the catalog tells of columns that rows are read along.
+
+    `missing` are not there; `nullable` may hold NULL; `unfaithful` hold values that compare otherwise than they sort,
+    or that a client does not give back as they were. `indexes` are the columns, in their order, that the table's
+    indexes give rows in; `unique` says whether one keeps two rows from having the same values, NULL aside.
+    """
+
+    missing: tuple[str, ...]
+    nullable: tuple[str, ...]
+    unfaithful: tuple[str, ...]
+    indexes: tuple[tuple[str, ...], ...]
+    indexed: bool
+    unique: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,21 +15,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, urlencode
 
 from stepwell.databases import lines
-from stepwell.databases.database import (
-    HISTORY,
-    Activity,
-    Command,
-    Conduct,
-    Evidence,
-    Field,
-    Finding,
-    KeyFacts,
-    Outcome,
-    Signal,
-    Stream,
-)
+from stepwell.databases.database import HISTORY, Activity, Command, Conduct, Evidence, Finding, Outcome
 from stepwell.databases.health import Health, Size
+from stepwell.databases.keys import KeyFacts
 from stepwell.databases.lexing import Kind, Reader, Unterminated, tokens
+from stepwell.databases.pressure import Signal
+from stepwell.databases.stream import Field, Stream
 from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
 from stepwell.errors import (

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stepwell.databases import keys
-from stepwell.databases.database import KeyFacts
-from stepwell.databases.keys import Column, Part
+from stepwell.databases.keys import Column, KeyFacts, Part
 from stepwell.databases.lexing import Reader, unquote
 
 COLUMNS = """

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from stepwell.config import FILE, Config
-from stepwell.databases.database import Database, Signal
+from stepwell.databases.database import Database
+from stepwell.databases.pressure import Signal
 from stepwell.errors import BadProject, did_you_mean
 
 LOOK = 1.0

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from stepwell.databases.database import Database, Field
+from stepwell.databases.database import Database
+from stepwell.databases.stream import Field
 from stepwell.databases.values import Canonical, dump, load
 from stepwell.ledger.actor import actor, host
 from stepwell.ledger.jobs import CLOCK

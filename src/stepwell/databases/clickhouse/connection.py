@@ -20,21 +20,13 @@ from stepwell.databases.clickhouse.names import Name, literal, parse, quote, spe
 from stepwell.databases.clickhouse.refusal import by_code, refused
 from stepwell.databases.clickhouse.rewriting import on_cluster, settings, with_mark
 from stepwell.databases.clickhouse.statement import Kind, read
-from stepwell.databases.database import (
-    HISTORY,
-    Activity,
-    Command,
-    Conduct,
-    Evidence,
-    Finding,
-    KeyFacts,
-    Outcome,
-    Signal,
-    Stream,
-)
+from stepwell.databases.database import HISTORY, Activity, Command, Conduct, Evidence, Finding, Outcome
 from stepwell.databases.health import Health, Size
+from stepwell.databases.keys import KeyFacts
 from stepwell.databases.lexing import Reader
 from stepwell.databases.placeholders import percent_style
+from stepwell.databases.pressure import Signal
+from stepwell.databases.stream import Stream
 from stepwell.databases.url import Url
 from stepwell.errors import CannotConnect, ConnectionLost, LockLost, Refused, StepwellError
 

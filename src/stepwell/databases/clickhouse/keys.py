@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from stepwell.databases import keys
 from stepwell.databases.clickhouse.names import parse
-from stepwell.databases.database import KeyFacts
-from stepwell.databases.keys import Column, Part
+from stepwell.databases.keys import Column, KeyFacts, Part
 from stepwell.databases.lexing import Kind, Token, tokens, unquote
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stepwell.databases.clickhouse.names import literal
-from stepwell.databases.database import Signal
+from stepwell.databases.pressure import Signal
 
 if TYPE_CHECKING:
     from stepwell.databases.clickhouse.connection import ClickhouseDatabase

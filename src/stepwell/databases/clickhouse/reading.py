@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stepwell.databases.database import Field, Stream
+from stepwell.databases.stream import Field, Stream
 
 FORMATS = {"String": "bytes", "FixedString": "native", "DateTime*": "int", "Date*": "int"}
 

@@ -6,9 +6,8 @@ import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stepwell.databases.database import Field, Stream
 from stepwell.databases.placeholders import percent_style
 from stepwell.databases.url import Url
 from stepwell.errors import (
@@ -21,6 +20,9 @@ from stepwell.errors import (
     Refused,
     StatementTimeout,
 )
+
+if TYPE_CHECKING:
+    from stepwell.databases.stream import Stream
 
 CONNECT_SECONDS = 10.0
 
@@ -118,6 +120,8 @@ class Connection:
         """The columns of a SELECT, and its rows as they come in."""
         from pymysql.cursors import SSCursor
         from pymysql.err import Error
+
+        from stepwell.databases.stream import Field, Stream
 
         def rows() -> Iterator[tuple[Any, ...]]:
             try:

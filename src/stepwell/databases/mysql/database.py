@@ -7,32 +7,24 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stepwell.databases import lines
-from stepwell.databases.database import (
-    HISTORY,
-    Activity,
-    Command,
-    Conduct,
-    Evidence,
-    Finding,
-    KeyFacts,
-    Outcome,
-    Signal,
-    Stream,
-)
-from stepwell.databases.health import Health, Size
+from stepwell.databases.database import HISTORY, Activity, Command, Conduct, Evidence, Finding, Outcome
 from stepwell.databases.mysql.connection import Connection, connect
-from stepwell.databases.mysql.definitions import from_json, look, storage, to_json
-from stepwell.databases.mysql.reading import read
-from stepwell.databases.mysql.settling import judge
-from stepwell.databases.mysql.statement import as_sql, as_written, quoted
+from stepwell.databases.mysql.names import as_sql, as_written, quoted
 from stepwell.databases.mysql.tracking import TABLES
 from stepwell.databases.mysql.watching import Watch, lock_holder
 from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
 from stepwell.errors import ConnectionLost, Denied, LockHeld, LockLost, Refused
+
+if TYPE_CHECKING:
+    from stepwell.databases.health import Health, Size
+    from stepwell.databases.keys import KeyFacts
+    from stepwell.databases.mysql.statement import Statement
+    from stepwell.databases.pressure import Signal
+    from stepwell.databases.stream import Stream
 
 LOCK_SECONDS = 5
 LIMITS = f"lock_wait_timeout = {LOCK_SECONDS}, innodb_lock_wait_timeout = {LOCK_SECONDS}"
@@ -119,7 +111,7 @@ class MysqlDatabase:
         return self._connection.query(text, parameters)
 
     def run(self, command: Command, evidence: Evidence | None = None) -> None:
-        connection, statement = self._connection, read(command.text)
+        connection, statement = self._connection, _read(command.text)
         self._limit(command)
         if statement.settings:
             self._remember(statement.settings)
@@ -274,7 +266,7 @@ class MysqlDatabase:
     # --- what a statement does, and what became of it ---
 
     def conduct(self, command: Command) -> Conduct:
-        statement = read(command.text)
+        statement = _read(command.text)
         if statement.temporary and statement.made:
             self._temporary.add(statement.made)
         if statement.conduct is not Conduct.TRANSACTIONAL or not statement.writes:
@@ -286,8 +278,10 @@ class MysqlDatabase:
 
     def _storage(self, table: str) -> str:
         """Where the rows of a table are. One that is to be made will be the server's default, InnoDB."""
+        from stepwell.databases.mysql import definitions
+
         try:
-            found = storage(self._connection, table)
+            found = definitions.storage(self._connection, table)
         except Denied:
             return "other"
         if found == "absent" and table in self._temporary:
@@ -295,23 +289,27 @@ class MysqlDatabase:
         return found
 
     def creates(self, command: Command) -> str | None:
-        statement = read(command.text)
+        statement = _read(command.text)
         return as_written(statement.made) if statement.made and not statement.temporary else None
 
     def renames(self, command: Command) -> list[str]:
-        return [as_written(table) for table in read(command.text).renamed]
+        return [as_written(table) for table in _read(command.text).renamed]
 
     def evidence(self, command: Command) -> Evidence:
-        statement = read(command.text)
+        from stepwell.databases.mysql import definitions
+
+        statement = _read(command.text)
         if statement.conduct is not Conduct.VISIBLE:
             return {}
         try:
-            return to_json(look(self._connection, statement))
+            return definitions.to_json(definitions.look(self._connection, statement))
         except Denied as error:
             return {"unreadable": error.said}
 
     def settle(self, command: Command, evidence: Evidence) -> Finding:
-        statement, conduct = read(command.text), self.conduct(command)
+        from stepwell.databases.mysql import definitions, settling
+
+        statement, conduct = _read(command.text), self.conduct(command)
         if conduct is Conduct.OPAQUE:
             return Finding(Outcome.UNKNOWN, "nothing in the database tells whether it ran")
         if conduct is not Conduct.VISIBLE:
@@ -319,7 +317,9 @@ class MysqlDatabase:
         if not evidence or "unreadable" in evidence:
             reason = evidence.get("unreadable", "nothing was recorded before it ran")
             return Finding(Outcome.UNKNOWN, reason)
-        verdict = judge(statement, from_json(evidence), look(self._connection, statement))
+        verdict = settling.judge(
+            statement, definitions.from_json(evidence), definitions.look(self._connection, statement)
+        )
         for text in verdict.rest:
             try:
                 self.run(Command(text=text, lock_timeout=command.lock_timeout, timeout=command.timeout))
@@ -360,3 +360,10 @@ class MysqlDatabase:
         from stepwell.databases.mysql import health
 
         return [text.format(table=table) for text in health.SCRATCH]
+
+
+def _read(text: str) -> Statement:
+    """A statement's text, read. Only what runs statements of scripts needs the reader."""
+    from stepwell.databases.mysql.reading import read
+
+    return read(text)

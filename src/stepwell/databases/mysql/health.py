@@ -5,8 +5,8 @@ from __future__ import annotations
 from stepwell.databases.health import Health, Size, Transaction, older, space_here
 from stepwell.databases.lexing import Reader
 from stepwell.databases.mysql.connection import Connection
+from stepwell.databases.mysql.names import ENGINE
 from stepwell.databases.mysql.replicas import stopped
-from stepwell.databases.mysql.statement import ENGINE
 from stepwell.errors import ConnectionLost, Refused
 
 OLDEST = {True: (10, 6), False: (8, 0)}

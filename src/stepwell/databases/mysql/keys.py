@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stepwell.databases import keys
-from stepwell.databases.database import KeyFacts
-from stepwell.databases.keys import Column, Part
+from stepwell.databases.keys import Column, KeyFacts, Part
 from stepwell.databases.lexing import Reader, unquote
 from stepwell.databases.mysql.connection import Connection
-from stepwell.databases.mysql.statement import ENGINE
+from stepwell.databases.mysql.names import ENGINE
 
 # ENUM and SET sort by number and compare as text; a FLOAT is given back with fewer digits than it has.
 COLUMNS = """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stepwell.databases.database import Signal
 from stepwell.databases.mysql.connection import Connection
 from stepwell.databases.mysql.replicas import Replicas
+from stepwell.databases.pressure import Signal
 from stepwell.errors import ConnectionLost, Refused
 
 THREADS = "SHOW GLOBAL STATUS LIKE 'Threads_running'"

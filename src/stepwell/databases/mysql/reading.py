@@ -9,17 +9,9 @@ from itertools import islice
 
 from stepwell.databases.database import Conduct
 from stepwell.databases.lexing import Kind, Reader, Token, Unterminated, tokens
+from stepwell.databases.mysql.names import ENGINE, quoted, table_name
 from stepwell.databases.mysql.schema_change import alter, analyze, create, drop, install, rename, revoke, truncate
-from stepwell.databases.mysql.statement import (
-    ENGINE,
-    LOCKS,
-    OPAQUE,
-    REPEATABLE,
-    SESSION,
-    Statement,
-    quoted,
-    table_name,
-)
+from stepwell.databases.mysql.statement import LOCKS, OPAQUE, REPEATABLE, SESSION, Statement
 
 HEAD = 64  # tokens of an INSERT that are read; what it inserts may be megabytes
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from stepwell.databases.database import Conduct
 from stepwell.databases.lexing import Kind, Reader
-from stepwell.databases.mysql.statement import OPAQUE, REPEATABLE, SESSION, Act, Object, Statement, table_name
+from stepwell.databases.mysql.names import table_name
+from stepwell.databases.mysql.statement import OPAQUE, REPEATABLE, SESSION, Act, Object, Statement
 
 # Objects whose definition SHOW CREATE tells (for accounts: SHOW GRANTS).
 _KINDS = {

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 
 from stepwell.databases.database import Conduct
-from stepwell.databases.lexing import Reader
-
-ENGINE = "mysql"
-_BARE = re.compile(r"[\w$.]+")
 
 
 class Act(Enum):
@@ -66,26 +61,3 @@ SESSION = Statement(Conduct.SESSION)
 REPEATABLE = Statement(Conduct.REPEATABLE)
 OPAQUE = Statement(Conduct.OPAQUE)
 LOCKS = Statement(Conduct.REPEATABLE, locks=True)  # REPEATABLE, for it would end an open transaction
-
-
-def quoted(*parts: str) -> str:
-    """A name as SQL, each part in backquotes."""
-    return ".".join(f"`{part.replace('`', '``')}`" for part in parts)
-
-
-def as_sql(name: str) -> str:
-    """A table's name ready to stand in a statement, from the way people write it: items, app.items, `a b`."""
-    reader = Reader(name, ENGINE)
-    parts = reader.name()
-    return quoted(*parts) if parts and reader.done else quoted(name)
-
-
-def as_written(name: str) -> str:
-    """The other way round: without the quotes, where they are not needed."""
-    bare = name.replace("`", "")
-    return bare if as_sql(bare) == name and _BARE.fullmatch(bare) else name
-
-
-def table_name(reader: Reader) -> tuple[str, ...]:
-    parts = reader.name()
-    return (quoted(*parts),) if parts else ()

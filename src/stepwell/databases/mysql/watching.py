@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from stepwell.databases.database import Activity, Signal
-from stepwell.databases.mysql import pressure
+from stepwell.databases.database import Activity
 from stepwell.databases.mysql.connection import Connection, comment, connect
 from stepwell.databases.mysql.replicas import Replicas
 from stepwell.databases.url import Url
 from stepwell.errors import Refused, StepwellError
+
+if TYPE_CHECKING:
+    from stepwell.databases.pressure import Signal
 
 T = TypeVar("T")
 
@@ -102,6 +104,8 @@ class Watch:
 
     def pressure(self, own: int) -> list[Signal]:
         """How hard the server is at work, besides connection `own`."""
+        from stepwell.databases.mysql import pressure
+
         return self._ask(lambda connection: pressure.read(connection, self._replicas, own), [])
 
     def close(self) -> None:

@@ -7,26 +7,18 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stepwell.databases.database import (
-    HISTORY,
-    Activity,
-    Command,
-    Conduct,
-    Evidence,
-    Finding,
-    KeyFacts,
-    Outcome,
-    Signal,
-    Stream,
-)
-from stepwell.databases.health import Health, Size
-from stepwell.databases.postgres import activity, conduct, migration_lock, pressure, reading
+from stepwell.databases.database import HISTORY, Activity, Command, Conduct, Evidence, Finding, Outcome
+from stepwell.databases.postgres import activity, conduct, migration_lock, reading
 from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
 from stepwell.errors import CannotConnect, ConnectionLost, StepwellError
 
 if TYPE_CHECKING:
+    from stepwell.databases.health import Health, Size
+    from stepwell.databases.keys import KeyFacts
     from stepwell.databases.postgres.session import Session
+    from stepwell.databases.pressure import Signal
+    from stepwell.databases.stream import Stream
 
 T = TypeVar("T")
 
@@ -228,6 +220,8 @@ class PostgresDatabase:
 
     def pressure(self) -> list[Signal]:
         """Replica lag, running threads, lock waits and the longest transaction, of all but Stepwell's own sessions."""
+        from stepwell.databases.postgres import pressure
+
         return self._observe(lambda observer, _pid: pressure.read(observer)) or []
 
     def health(self) -> Health:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stepwell.databases import keys
-from stepwell.databases.database import KeyFacts
-from stepwell.databases.keys import Column, Part
+from stepwell.databases.keys import Column, KeyFacts, Part
 from stepwell.databases.lexing import Reader
 from stepwell.databases.postgres.names import bare
 from stepwell.databases.postgres.visible import Query

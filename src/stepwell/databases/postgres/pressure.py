@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepwell.databases.database import Signal
+from stepwell.databases.pressure import Signal
 
 if TYPE_CHECKING:
     from stepwell.databases.postgres.session import Session

@@ -9,10 +9,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from stepwell.databases.database import Stream
-
 if TYPE_CHECKING:
     from stepwell.databases.postgres.session import Session
+    from stepwell.databases.stream import Stream
 
 LOCK_TIMEOUT = 5.0
 """Seconds to wait for a table that somebody has locked."""

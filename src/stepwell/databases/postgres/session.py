@@ -10,7 +10,7 @@ import math
 import re
 import time
 from collections.abc import Generator, Iterator, Sequence
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import psycopg
 from psycopg import sql
@@ -20,7 +20,6 @@ from psycopg.types.string import TextLoader
 
 from stepwell import __version__
 from stepwell.databases import lines
-from stepwell.databases.database import Field, Stream
 from stepwell.databases.lexing import Unterminated
 from stepwell.databases.postgres.placeholders import for_psycopg
 from stepwell.databases.url import Url
@@ -34,6 +33,9 @@ from stepwell.errors import (
     Refused,
     StatementTimeout,
 )
+
+if TYPE_CHECKING:
+    from stepwell.databases.stream import Stream
 
 KINDS: dict[str, type[Refused]] = {
     "42501": Denied,
@@ -194,6 +196,8 @@ class Session:
     @contextlib.contextmanager
     def result(self, text: str) -> Iterator[Stream]:
         """The columns of a SELECT, and its rows as they come in; the connection is busy until the last."""
+        from stepwell.databases.stream import Field, Stream
+
         started = time.monotonic()
         try:
             with self._connection.cursor() as cursor:

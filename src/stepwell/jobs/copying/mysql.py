@@ -7,7 +7,7 @@ from typing import Any
 
 from stepwell.databases.database import Database
 from stepwell.databases.lexing import Reader
-from stepwell.databases.mysql.statement import quoted as quote
+from stepwell.databases.mysql.names import quoted as quote
 from stepwell.errors import Refused
 from stepwell.jobs.copying.column import Column, Kind, Pair, blame, require_text
 

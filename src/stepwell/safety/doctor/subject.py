@@ -7,8 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stepwell.databases.database import Database, Signal
+from stepwell.databases.database import Database
 from stepwell.databases.health import Health
+from stepwell.databases.pressure import Signal
 from stepwell.errors import Refused
 from stepwell.schema.plan import Target
 
