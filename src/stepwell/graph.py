@@ -15,7 +15,7 @@ class Step:
 
     `complete` and `note` ('63 %') are of steps that no database's history tells about, such as jobs. A `gate` is
     looked at when a step that requires it would start, and no sooner. `holds` are gates without which it does not
-    count as complete: who requires it requires them, too.
+    count as complete: who requires it requires them, too. `was` is a reference that it had before.
     """
 
     reference: str
@@ -25,6 +25,7 @@ class Step:
     note: str = ""
     gate: bool = False
     holds: tuple[str, ...] = ()
+    was: str = ""
 
 
 def find(text: str, references: Iterable[str]) -> list[str]:
@@ -38,6 +39,7 @@ def find(text: str, references: Iterable[str]) -> list[str]:
 def requirements(steps: Sequence[Step]) -> dict[str, list[str]]:
     """Every step's requirements as full references. Raises UnknownReference."""
     known = {step.reference for step in steps}
+    before = {step.was: step.reference for step in steps if step.was and step.was not in known}
     holds = {step.reference: step.holds for step in steps if step.holds}
     found: dict[str, list[str]] = {}
     for step in steps:
@@ -46,7 +48,7 @@ def requirements(steps: Sequence[Step]) -> dict[str, list[str]]:
             if text not in known:
                 raise UnknownReference(step.reference, text, step.where, [], sorted(known))
         for text in step.requires:
-            matches = [text] if text in known else find(text, known)
+            matches = [text] if text in known else find(text, known) or [before[was] for was in find(text, before)]
             if len(matches) != 1:
                 raise UnknownReference(step.reference, text, step.where, sorted(matches), sorted(known))
             found[step.reference] += matches

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from stepwell.schema import events
     from stepwell.schema.adopt.takeover import Takeover
     from stepwell.schema.outlook import Outlook, State
+    from stepwell.scripts.convert import Conversion
 
 # What only some verbs need is imported by them: `up` with nothing to do must start fast.
 
@@ -110,7 +111,7 @@ class Project:
             for database, scripts in opened:
                 database.connect()
                 stack.callback(database.close)
-                targets.append(Target(database, scripts, history.read(database)))
+                targets.append(Target(database, scripts, history.read(database, scripts)))
             yield targets
 
     def up(self, options: Options | None = None, tell: events.Listener = _silent) -> Result:
@@ -551,6 +552,25 @@ class Project:
             return takeover.adopt(database, scripts, options, tool, as_is, tell)
         finally:
             database.close()
+
+    def convert(self, name: str, folder: str = "") -> Conversion:
+        """Write the scripts of a database in Stepwell's own format, to a new folder named from the project's.
+
+        Every statement is proven to come out as it was. Raises BadRequest, BadScript.
+        """
+        from stepwell.databases.database import Command, Conduct
+        from stepwell.scripts.convert import convert
+
+        self._options(Options(database=name))  # refuses a name that is none
+        database = self.open(name)
+        default = f"migrations/{name}"
+        if (self.config.folder / default).exists():
+            default += "-native"
+
+        def commits(text: str) -> bool:
+            return database.conduct(Command(text=text)) is Conduct.TRANSACTIONAL
+
+        return convert(self.origin(name), self.config.folder / (folder or default), self.variables, commits)
 
     def script(self, text: str) -> Script:
         """The script that a reference such as state/0042 means. Raises BadRequest."""

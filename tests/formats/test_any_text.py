@@ -8,57 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foreign import OWN, SHARED, files, rollback
 from reading import down, scripts, up
 from stepwell.errors import StepwellError
-
-# Each is one statement for the engine named, whatever is in its strings, names and comments.
-SHARED = [
-    "CREATE TABLE a (x INT)",
-    "INSERT INTO a VALUES ('a;b', 'it''s')",
-    "SELECT\n1,\n\n2",
-    "SELECT 1 /* ; */ + 1",
-    "SELECT 1 -- ; end\n+ 1",
-    "SELECT '\n--ordinary;\n'",
-    "SELECT '${not_a_variable}'",
-]
-OWN = {
-    "postgres": ['SELECT "a;b"', "SELECT $$;$$", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $f$ SELECT 1; SELECT $$2$$; $f$", r"SELECT E'\';'", "SELECT 1 /* /* ; */ ; */ + 1"],
-    "mysql": ["SELECT `a;b`", r"SELECT '\';'", "SELECT 1 # ;\n+ 1", "CREATE PROCEDURE p() BEGIN SELECT 1; IF 1 THEN SELECT 2; END IF; END"],
-    "sqlite": ["SELECT [a;b]", "CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; SELECT 2; END"],
-    "clickhouse": ["SELECT `a;b`", r"SELECT '\';'", "INSERT INTO a FORMAT JSONEachRow {\"x\": \"a;b\"}"],
-}  # fmt: skip
-
-
-def joined(statements: list[str]) -> str:
-    return "".join(f"{statement};\n" for statement in statements)
-
-
-def rollback(statements: list[str]) -> str:
-    return f"/* liquibase rollback\n{joined(statements)}*/\n" if "*/" not in joined(statements) else ""
-
-
-def files(form: str, forth: list[str], back: list[str]) -> dict[str, str]:
-    """One version in the form of a tool."""
-    up, down = joined(forth), joined(back)
-    match form:
-        case "flyway":
-            return {"V1__a.sql": up, "U1__a.sql": down, "V1__a.sql.conf": "placeholderReplacement=false"}
-        case "golang-migrate":
-            return {"1_a.up.sql": up, "1_a.down.sql": down}
-        case "dbmate":
-            return {"1_a.sql": f"-- migrate:up\n{up}\n-- migrate:down\n{down}"}
-        case "goose":
-            blocks = "".join(
-                f"-- +goose StatementBegin\n{one}\n-- +goose StatementEnd\n" if i % 2 else f"{one};\n"
-                for i, one in enumerate(forth)
-            )
-            return {"1_a.sql": f"-- +goose Up\n{blocks}-- +goose Down\n{down}"}
-        case "prisma":
-            return {"1_a/migration.sql": up, "1_a/down.sql": down}
-        case "plain":
-            return {"1_a.sql": up}
-    return {"a.sql": f"--liquibase formatted sql\n--changeset a:1\n{up}{rollback(back)}"}
-
 
 FORMS = ["flyway", "golang-migrate", "dbmate", "goose", "prisma", "plain", "liquibase"]
 

@@ -11,45 +11,8 @@ import pytest
 import dumping
 import projects
 import sweeping
+from foreign import PROJECTS as FORMS
 from projects import Project, done
-
-TWO = ("CREATE TABLE a (x INT)", "CREATE TABLE b (x INT)")
-BACK = ("DROP TABLE b", "DROP TABLE a")
-
-FORMS: dict[str, Mapping[str, str]] = {
-    "flyway": {
-        "V1__a.sql": f"{TWO[0]};\nINSERT INTO a VALUES (1);\n{TWO[1]};\n",
-        "U1__a.sql": f"{BACK[0]};\n{BACK[1]};\n",
-        "V1.10__more.sql": "INSERT INTO b VALUES (${ten});",
-        "U1.10__more.sql": "DELETE FROM b;",
-    },
-    "golang-migrate": {
-        "1_a.up.sql": f"{TWO[0]};\nINSERT INTO a VALUES (1);\n{TWO[1]};\n",
-        "1_a.down.sql": f"{BACK[0]};\n{BACK[1]};\n",
-        "10_more.up.sql": "INSERT INTO b VALUES (10);",
-        "10_more.down.sql": "DELETE FROM b;",
-    },
-    "dbmate": {
-        "001_a.sql": f"-- migrate:up\n{TWO[0]};\nINSERT INTO a VALUES (1);\n{TWO[1]};\n-- migrate:down\n{BACK[0]};\n{BACK[1]};\n",
-        "010_more.sql": "-- migrate:up transaction:false\nINSERT INTO b VALUES (10);\n-- migrate:down\nDELETE FROM b;\n",
-    },
-    "goose": {
-        "001_a.sql": f"-- +goose Up\n{TWO[0]};\nINSERT INTO a VALUES (1);\n{TWO[1]};\n-- +goose Down\n{BACK[0]};\n{BACK[1]};\n",
-        "010_more.sql": "-- +goose NO TRANSACTION\n-- +goose Up\n-- +goose StatementBegin\nINSERT INTO b VALUES (10)\n"
-        "-- +goose StatementEnd\n-- +goose Down\nDELETE FROM b;\n",
-    },
-    "prisma": {
-        "001_a/migration.sql": f"{TWO[0]};\nINSERT INTO a VALUES (1);\n{TWO[1]};\n",
-        "001_a/down.sql": f"{BACK[0]};\n{BACK[1]};\n",
-        "010_more/migration.sql": "INSERT INTO b VALUES (10);",
-        "010_more/down.sql": "DELETE FROM b;",
-    },
-    "liquibase": {
-        "a.sql": "--liquibase formatted sql\n--property name:ten value:10\n\n--changeset ann:1\n"
-        f"{TWO[0]};\nINSERT INTO a VALUES (1);\n{TWO[1]};\n--rollback {BACK[0]};\n--rollback {BACK[1]};\n\n"
-        "--changeset ann:2 runInTransaction:false\nINSERT INTO b VALUES (${ten});\n--rollback DELETE FROM b;\n",
-    },
-}
 
 
 def project(folder: Path, url: str, files: Mapping[str, str]) -> Project:

@@ -122,6 +122,12 @@ def adopt(options: argparse.Namespace, output: Output) -> int:
     return adopting.adopt(options, output)
 
 
+def convert(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli import converting
+
+    return converting.convert(options, output)
+
+
 def init(options: argparse.Namespace, output: Output) -> int:
     from stepwell.cli.starting import make_project
 

@@ -111,6 +111,11 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("--from", dest="tool", default="", metavar="TOOL", help="where there are tables of several")
     take.add_argument("--as-is", action="store_true", help="though files differ from what was applied, or are gone")
     take.add_argument("--dry-run", action="store_true", help="show what would be taken over; change nothing")
+    turn = verb(
+        "convert", commands.convert, "write another tool's files in Stepwell's own format, proven to be the same"
+    )
+    turn.add_argument("--database", metavar="NAME", help="the database whose scripts are meant")
+    turn.add_argument("--to", metavar="FOLDER", default="", help="a new folder (default migrations/NAME-native)")
     up.add_argument("--wait", action="store_true", help="run the release's jobs too, and go on until all is done")
     jobs = verbs.add_parser("job", help="look at the jobs, run and steer them")
     job_verbs = jobs.add_subparsers(prog=jobs.prog, dest="job_command", required=True, metavar="VERB")

@@ -112,7 +112,7 @@ class Work:
             seconds = time.monotonic() - self.started
             self.runner.journal.record(self.script.version, self.script.checksum, seconds, count)
         else:
-            self.runner.journal.forget(self.script.version)
+            self.runner.journal.forget(self.script)
             # Else the statements of an `up` long ago would be taken for those of the next one.
             before = self.runner.history.applied.get(self.script.version)
             note = f"it was applied {before.at[:19]} by {before.by}" if before else ""

@@ -119,8 +119,8 @@ class History:
         return {e.checksum for e in self.entries if e.event == "accepted" and e.version == version}
 
 
-def read(database: Database) -> History:
-    """Read a database's history; changes nothing.
+def read(database: Database, scripts: Iterable[Script] = ()) -> History:
+    """Read a database's history; changes nothing. What a script was applied as before it was converted counts as it.
 
     Raises ForeignHistory for a table that another tool made, NewerHistory for one of a newer Stepwell.
     """
@@ -144,7 +144,27 @@ def read(database: Database) -> History:
         found = database.query(OPEN.format(table=table))
     except Refused:
         found = database.query(OPEN.format(table=table)) if database.columns(f"{table}_journal") else []
-    return History(True, applied, tuple(_entry(row) for row in found), table)
+    return _by_names_of_now(History(True, applied, tuple(_entry(row) for row in found), table), scripts)
+
+
+def _by_names_of_now(history: History, scripts: Iterable[Script]) -> History:
+    converted = {script.front.was: script for script in scripts if script.front.was}
+    if not converted:
+        return history
+    applied: dict[str, Applied] = {}
+    for version, one in history.applied.items():
+        script = converted.get(version)
+        if script is not None:
+            # One that was edited under its old name, and accepted, is what was converted.
+            known = {one.checksum, *history.accepted(version)} - {""}
+            checksum = script.checksum if any(map(script.says_what, known)) else one.checksum
+            one = Applied(script.version, checksum, one.at, one.by)
+        applied[one.version] = one
+    entries = tuple(
+        entry._replace(version=converted[entry.version].version) if entry.version in converted else entry
+        for entry in history.entries
+    )
+    return History(history.exists, applied, entries, history.table)
 
 
 def _entry(row: Iterable[object]) -> Entry:

@@ -9,6 +9,7 @@ from functools import cache
 from stepwell import __version__
 from stepwell.databases.database import HISTORY, Database, Evidence
 from stepwell.ledger.actor import actor, host
+from stepwell.scripts.script import Script
 
 LAST = "SELECT coalesce(max(seq), 0) FROM {table}_journal"
 WRITE = """
@@ -20,7 +21,7 @@ RECORD = """
 INSERT INTO {home}.{table} (version, checksum, applied_by, duration, statements, tool)
 VALUES (?, ?, ?, ?, ?, ?)
 """
-FORGET = "DELETE FROM {home}.{table} WHERE version = ?"
+FORGET = "DELETE FROM {home}.{table} WHERE version IN (?, ?)"
 
 
 @cache
@@ -69,6 +70,6 @@ class Journal:
             self._record, (version, checksum, whoami(), round(seconds, 3), statements, f"stepwell {__version__}")
         )
 
-    def forget(self, version: str) -> None:
-        """Say that a version is applied no more."""
-        self.database.query(self._forget, (version,))
+    def forget(self, script: Script) -> None:
+        """Say that a script is applied no more, under none of its names."""
+        self.database.query(self._forget, (script.version, script.front.was or script.version))

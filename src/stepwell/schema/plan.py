@@ -124,7 +124,12 @@ def make_plan(targets: Sequence[Target], options: Options) -> Plan:
 def find_needs(targets: Sequence[Target], others: Sequence[graph.Step]) -> dict[str, list[str]]:
     """Every step's requirements; a script also requires the one before it in its database."""
     steps = [
-        graph.Step(script.reference, script.front.requires, str(script.path))
+        graph.Step(
+            script.reference,
+            script.front.requires,
+            str(script.path),
+            was=f"{script.database}/{script.front.was}" if script.front.was else "",
+        )
         for target in targets
         for script in target.scripts
     ]

@@ -62,7 +62,7 @@ def locked(
                 tell(events.Waiting(name, holder))
 
             stack.enter_context(database.lock(options.lock_wait, waiting))
-        fresh = [replace(target, history=history.read(target.database)) for target in targets]
+        fresh = [replace(target, history=history.read(target.database, target.scripts)) for target in targets]
         runners: dict[str, Runner] = {}
 
         def runner_of(name: str) -> Runner:
@@ -111,8 +111,8 @@ def _anew(runner: Runner, script: Script) -> Runner:
     database, journal = runner.database, runner.journal
     with database.transaction() if database.transactional else nullcontext():
         journal.write("again", script.version, "up")
-        journal.forget(script.version)
-    return replace(runner, history=history.read(database))
+        journal.forget(script)
+    return replace(runner, history=history.read(database, [script]))
 
 
 def look(reference: str, gates: Sequence[str], options: Options, runner_of: Callable[[str], Runner]) -> list[str]:

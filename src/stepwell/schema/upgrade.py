@@ -50,7 +50,7 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
         for script in plan.half_undone:
             run(runner_of(script.database), script, "down")
         if plan.half_undone:
-            targets = [replace(target, history=history.read(target.database)) for target in targets]
+            targets = [replace(target, history=history.read(target.database, target.scripts)) for target in targets]
             plan = make_plan(targets, options)
         ran: list[str] = []
         tried: set[str] = set()
@@ -66,7 +66,7 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
             held[gated] = look(gated, plan.gated[gated], options, runner_of)
             if not held[gated]:
                 options = replace(options, admitted=options.admitted | {gated})
-            targets = [replace(target, history=history.read(target.database)) for target in targets]
+            targets = [replace(target, history=history.read(target.database, target.scripts)) for target in targets]
             count = None if options.count is None else options.count - len(tried)
             plan = make_plan(targets, replace(options, count=count))
             check(targets, plan.ready, "up", options)

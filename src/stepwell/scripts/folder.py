@@ -43,7 +43,18 @@ def load(folder: Path, database: str, engine: str) -> list[Script]:
 
     Raises NoScriptFolder, BadScript, DuplicateVersion.
     """
-    return [_script(file, database, engine) for file in _chosen(_files(folder, database), engine)]
+    scripts = [_script(file, database, engine) for file in _chosen(_files(folder, database), engine)]
+    _refuse_same_origin(scripts)
+    return scripts
+
+
+def _refuse_same_origin(scripts: list[Script]) -> None:
+    """Two scripts that were one: what is applied of it could be either."""
+    seen: dict[str, Script] = {}
+    for script in scripts:
+        if script.front.was and (other := seen.setdefault(script.front.was, script)) is not script:
+            what = f"it was {script.front.was!r}, and so was {other.path}"
+            raise BadScript(script.path, 1, what, "Take the line `was` away from the one that was not converted.")
 
 
 def every(folder: Path, database: str, engine: str) -> list[Script]:
@@ -61,14 +72,15 @@ def _files(folder: Path, database: str) -> list[File]:
             names = sorted(entry.name for entry in entries if _is_script(entry))
     except (FileNotFoundError, NotADirectoryError):
         raise NoScriptFolder(folder, database) from None
-    return [_file(folder / name) for name in names]
+    return [named(folder / name) for name in names]
 
 
 def _is_script(entry: os.DirEntry[str]) -> bool:
     return not entry.name.startswith((".", "_")) and entry.name.lower().endswith((".sql", ".py")) and not entry.is_dir()
 
 
-def _file(path: Path) -> File:
+def named(path: Path) -> File:
+    """What a script's name says of it. Raises BadScript."""
     prefix, _, rest = path.stem.partition("_")
     name, _, suffix = rest.partition(".")
     if not name:
@@ -93,6 +105,11 @@ def _file(path: Path) -> File:
     parts = enumerate(_DIGITS.split(prefix))
     rank = tuple(int(part) if index % 2 else part for index, part in parts)
     return File(path, version, rank, _SUFFIXES.get(suffix, ""))
+
+
+def one(path: Path, database: str, engine: str) -> Script:
+    """The script of one file. Raises BadScript."""
+    return _script(named(path), database, engine)
 
 
 def _chosen(files: list[File], engine: str) -> list[File]:

@@ -35,8 +35,8 @@ class FrontMatter:
     to those targets meanwhile.
 
     `repeat` is `changed` for a script that runs again whenever its text has changed, and `always` for one that every
-    run runs. Only other tools' formats have the rest: `guards` stand before the script, and one that `may_fail` does
-    not stop the run.
+    run runs. `guards` stand before the script, and one that `may_fail` does not stop the run. `was` is the version
+    that it had in another tool's format, and `seal` tells whether it still says what it said there; `any`: it need not.
     """
 
     requires: tuple[str, ...] = ()
@@ -50,18 +50,27 @@ class FrontMatter:
     repeat: str = ""
     guards: tuple[Guard, ...] = ()
     may_fail: bool = False
+    was: str = ""
+    seal: str = ""
 
 
 NOTHING = FrontMatter()
 
 _KEY_LINE = re.compile(r"\s*([a-z][a-z-]*)[ \t]*:(?!//)\s*(.*?)\s*\Z")
+_GUARD = re.compile(r"""("[^"]*"|'[^']*'|[^\s=]+)\s*=\s*(\S.*)""")
+_WAS = re.compile(r"(\S.*?)[ \t]+([0-9a-f]{64}|any)")
+_CONDUCTS: dict[str, str | bool] = {word: word for word in ("halt", "skip", "mark", "run")}
+_YES_OR_NO: dict[str, str | bool] = {"true": True, "yes": True, "false": False, "no": False}
 _CHOICES: dict[str, dict[str, str | bool]] = {
     "phase": {"expand": "expand", "contract": "contract"},
-    "transaction": {"true": True, "yes": True, "false": False, "no": False},
+    "transaction": _YES_OR_NO,
     "writers": {"none": "none"},
     "repeat": {"changed": "changed", "always": "always"},
+    "may-fail": _YES_OR_NO,
+    "guard-fails": _CONDUCTS,
+    "guard-errors": _CONDUCTS,
 }
-_KEYS = ("requires", "phase", "transaction", "timeout", "lock-timeout", "key", "writers", "repeat")
+_KEYS = ("requires", "timeout", "lock-timeout", "key", "guard", "was", *_CHOICES)
 
 
 def parse(text: str, path: Path, mark: str) -> FrontMatter:
@@ -83,9 +92,14 @@ def parse(text: str, path: Path, mark: str) -> FrontMatter:
         if key == "requires":
             lines += [number] * len(value)
             value = said.get("requires", ()) + value
+        elif key == "guard":
+            value = (*said.get("guard", ()), value)
         elif key in said:
             raise BadScript(path, number, f"`{key}` is said a second time", "Keep one of the two lines.")
         said[key] = value
+    said["was"], said["seal"] = said.get("was", ("", ""))
+    fails, errors = (said.pop(key, "halt") for key in ("guard-fails", "guard-errors"))
+    said["guards"] = tuple(Guard(query, expected, at, fails, errors) for query, expected, at in said.pop("guard", ()))
     return FrontMatter(requires_lines=tuple(lines), **{key.replace("-", "_"): said[key] for key in said})
 
 
@@ -94,6 +108,10 @@ def _value(key: str, written: str, path: Path, line: int, mark: str) -> Any:
         return _names(key, written, path, line)
     if key in ("timeout", "lock-timeout"):
         return _seconds(key, written, path, line)
+    if key == "guard":
+        return _guard(written, path, line)
+    if key == "was":
+        return _was(written, path, line)
     if choices := _CHOICES.get(key):
         if written in choices:
             return choices[written]
@@ -113,6 +131,23 @@ def _names(key: str, value: str, path: Path, line: int) -> tuple[str, ...]:
     if not all(names):
         raise BadScript(path, line, f"`{key}` lacks a name", f"Write `{key}: one` or `{key}: one, another`.")
     return names
+
+
+def _guard(value: str, path: Path, line: int) -> tuple[str, str, int]:
+    found = _GUARD.fullmatch(value)
+    if found is None:
+        do = "Write what the query must give, and the query: `guard: 0 = SELECT count(*) FROM …`."
+        raise BadScript(path, line, f"can't read the guard {value!r}", do)
+    expected, query = found.groups()
+    return query.rstrip("; \t"), expected.strip("\"'"), line
+
+
+def _was(value: str, path: Path, line: int) -> tuple[str, str]:
+    found = _WAS.fullmatch(value)
+    if found is None:
+        do = "Put the line back as `stepwell convert` wrote it: a version, and 64 digits."
+        raise BadScript(path, line, f"can't read {value!r}", do)
+    return found.group(1), found.group(2)
 
 
 def _seconds(key: str, value: str, path: Path, line: int) -> float:

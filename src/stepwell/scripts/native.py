@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stepwell.databases.lexing import tokens
 from stepwell.errors import BadScript
+from stepwell.scripts.comments import numbered
 from stepwell.scripts.pieces import Piece, PieceKind, Unsplittable
 from stepwell.scripts.script import Script, Sections, Statement
 from stepwell.scripts.splitter import split
@@ -27,9 +28,12 @@ def cut(script: Script) -> Sections:
 
 
 def sections(text: str, path: Path, engine: str, word: str) -> Sections:
-    """The statements of a text, and those of its way back, which a line `-- WORD` begins. Raises BadScript."""
+    """The statements of a text, and those of its way back, which a line `-- WORD` begins. Raises BadScript.
+
+    `-- WORD: nothing` is a way back in which nothing is to be done.
+    """
     try:
-        pieces = split(text, engine, re.compile(rf"--[ \t]*{word}", re.IGNORECASE))
+        pieces = split(text, engine, re.compile(rf"--[ \t]*{word}([ \t]*:[ \t]*nothing)?", re.IGNORECASE))
     except Unsplittable as error:
         raise BadScript(path, error.line, error.what, error.do) from None
     markers = [index for index, piece in enumerate(pieces) if piece.kind is PieceKind.MARKER]
@@ -41,9 +45,13 @@ def sections(text: str, path: Path, engine: str, word: str) -> Sections:
     up, down = _statements(pieces[:end], path, engine), _statements(pieces[end:], path, engine)
     if not up:
         raise BadScript(path, 1, "the script has no statement", "Write one, or delete the file.")
-    if markers and not down:
-        do = "Delete the line, or write the way back below it."
+    nothing = bool(markers) and ":" in pieces[end].text
+    if markers and not down and not nothing:
+        do = f"Delete the line, or write the way back below it; if nothing is to be done: `-- {word}: nothing`."
         raise BadScript(path, pieces[end].line, f"nothing stands below `-- {word}`", do)
+    if nothing and down:
+        what = f"a statement below `-- {word}: nothing`"
+        raise BadScript(path, down[0].line, what, f"Write `-- {word}`, or take the statement away.")
     return Sections(up, down if markers else None)
 
 
@@ -67,7 +75,7 @@ def _statements(pieces: Sequence[Piece], path: Path, engine: str) -> tuple[State
                 f"`{words}` in a script: Stepwell begins and ends the transaction itself",
                 "Take it away. With `-- transaction: false` at the top, each statement of a script runs by itself.",
             )
-    return tuple(Statement(piece.text, piece.line, index) for index, piece in enumerate(found, start=1))
+    return numbered(pieces, found, engine)
 
 
 def controls_transaction(statement: str, engine: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,12 +18,17 @@ from stepwell.scripts.variables import NoValue, fill
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement of a script. `line` is where it begins in the file, `index` counts from 1 in its direction."""
+    """A statement of a script. `line` is where it begins in the file, `index` counts from 1 in its direction.
+
+    `above` are the comments that stand between it and the one before, `below` those behind the last one.
+    """
 
     text: str
     line: int
     index: int
     parameters: tuple[Any, ...] = ()
+    above: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    below: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def checksum(self) -> str:
@@ -31,6 +37,14 @@ class Statement:
         if self.parameters:
             content += f"\n{self.parameters!r}"
         return hashlib.sha256(content.encode()).hexdigest()
+
+
+_WAS_LINE = re.compile(r"^(?:--|#)[ \t]*was[ \t]*:[^\n]*\n", re.MULTILINE)
+
+
+def sealed(text: str, checksum: str) -> str:
+    """The seal of a converted script: SHA-256 in hex of what it was by its checksum, and of all that it says now."""
+    return hashlib.sha256(f"{checksum}\n{_WAS_LINE.sub('', text, count=1)}".encode()).hexdigest()
 
 
 Fill = Callable[[str, str, Mapping[str, str]], str]
@@ -44,10 +58,14 @@ def verbatim(statement: str, _engine: str, _variables: Mapping[str, str]) -> str
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """The statements of an SQL script as written, variables and all; `down` is None where there is no way back."""
+    """The statements of an SQL script as written, variables and all; `down` is None where there is no way back.
+
+    `head` are the comments that stand above both ways.
+    """
 
     up: tuple[Statement, ...]
     down: tuple[Statement, ...] | None
+    head: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +73,8 @@ class Delegate:
     """A version that another tool runs, through its own environment and on a connection of its own.
 
     `command` names what it does, for a person. `run` takes `up` or `down`; `applied` asks the tool's own record, and
-    `record` writes it without running anything. `atomic`: the tool's record commits with what it tells of.
+    `record` writes it without running anything. `atomic`: the tool's record commits with what it tells of. `written`
+    gives the statements that it would send, and whether they can't be one transaction.
     """
 
     command: str
@@ -64,6 +83,7 @@ class Delegate:
     applied: Callable[[], bool]
     run: Callable[[str], None]
     record: Callable[[str], None]
+    written: Callable[[], tuple[Sections, bool]]
 
 
 @dataclass(frozen=True)  # no slots: what is found out late is kept in __dict__
@@ -94,6 +114,10 @@ class Script:
     @property
     def reference(self) -> str:
         return f"{self.database}/{self.version}"
+
+    def says_what(self, checksum: str) -> bool:
+        """Whether this is, unedited, what had a checksum in the format that it was converted from."""
+        return self.front.seal in ("any", sealed(self.text, checksum))
 
     @property
     def is_python(self) -> bool:

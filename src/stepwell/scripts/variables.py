@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from stepwell.databases.lexing import Kind, Unterminated, tokens
 
 _VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NAMED = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _DOLLAR_QUOTE = re.compile(r"\$\w*\$")
 
 
@@ -32,6 +33,16 @@ def fill(statement: str, engine: str, values: Mapping[str, str]) -> str:
             parts += [statement[position : found.start()], found.group()[1:] if escaped else values[name]]
             position = found.end()
     return "".join(parts) + statement[position:]
+
+
+def escape(statement: str, engine: str) -> str:
+    """A statement that `fill` makes this one of again, whatever it holds."""
+    positions = [
+        found.start() for start, end in _spans(statement, engine) for found in _NAMED.finditer(statement, start, end)
+    ]
+    for position in reversed(positions):
+        statement = f"{statement[:position]}${statement[position:]}"
+    return statement
 
 
 def _spans(statement: str, engine: str) -> Iterator[tuple[int, int]]:

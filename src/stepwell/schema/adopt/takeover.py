@@ -88,7 +88,7 @@ def look(database: Database, scripts: Sequence[Script], wanted: str, variables: 
     tool, table = found[0]
     columns = database.columns(HISTORY)
     home = BESIDE if columns and not set(history.COLUMNS) <= set(columns) else HISTORY
-    before = history.read(database) if database.columns(home) else History()
+    before = history.read(database, scripts) if database.columns(home) else History()
     takeover = Takeover(tool.name, table, home)
     for record in tool.read(database, table, scripts):
         if record.script is None:
@@ -137,7 +137,7 @@ def adopt(
     if differences and not as_is:
         raise CannotAdopt(database.name, seen.tool, differences)
     Journal(database, seen.home)  # makes the tables, so that the run below finds its own
-    target = Target(database, scripts, history.read(database))
+    target = Target(database, scripts, history.read(database, scripts))
     with locked([target], options, tell) as (_, runner_of):
         seen = look(database, scripts, wanted, options.variables)
         journal = runner_of(database.name).journal

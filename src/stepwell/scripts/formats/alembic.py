@@ -13,13 +13,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepwell.errors import BadScript, DuplicateVersion, NoScriptFolder
 from stepwell.scripts.front import NOTHING
 from stepwell.scripts.origin import Origin
-from stepwell.scripts.script import Delegate, Script
+from stepwell.scripts.script import Delegate, Script, Sections, Statement
 from stepwell.scripts.source import read
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ def _script(origin: Origin, environment: Environment, revision: Revision, found:
         lambda: revision.name in _applied(alembic(), found, revision),
         lambda direction: _run(alembic(), revision, direction),
         lambda direction: _stamp(alembic(), revision, direction),
+        lambda: _written(alembic(), origin, revision),
     )
     return Script(
         origin.database,
@@ -265,10 +267,74 @@ def _in_environment(config: Config, look: Callable[[Any, Any], list[Any]], revis
     except BadScript:
         raise
     except Exception as error:  # whatever a revision or env.py raises
-        line, trace = 0, error.__traceback__
-        while trace:
-            if Path(trace.tb_frame.f_code.co_filename) == revision.path.resolve():
-                line = trace.tb_lineno
-            trace = trace.tb_next
-        said = re.sub(r"://[^@\s/]*@", "://…@", f"{type(error).__name__}: {error}")
-        raise BadScript(revision.path, line, said, "Correct the revision, or env.py.") from error
+        raise _trouble(revision, error, "Correct the revision, or env.py.") from error
+
+
+def _trouble(revision: Revision, error: Exception, do: str) -> BadScript:
+    line, trace = 0, error.__traceback__
+    while trace:
+        if Path(trace.tb_frame.f_code.co_filename) == revision.path.resolve():
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    said = re.sub(r"://[^@\s/]*@", "://…@", f"{type(error).__name__}: {error}")
+    return BadScript(revision.path, line, said, do)
+
+
+# --- as SQL ---------------------------------------------------------------------------------------------------------
+
+
+def _written(config: Config, origin: Origin, revision: Revision) -> tuple[Sections, bool]:
+    """The statements that a revision sends, and whether some stand in a transaction of their own. Raises BadScript.
+
+    Nothing is connected to: a revision that asks the database what to do can't be told as SQL.
+    """
+    from alembic.script import ScriptDirectory
+
+    from stepwell.scripts.formats.cutting import Part, statements
+    from stepwell.scripts.native import controls_transaction
+
+    module = ScriptDirectory.from_config(config).get_revision(revision.name).module
+    found: dict[str, tuple[Statement, ...]] = {}
+    alone = False
+    for direction, name in (("up", "upgrade"), ("down", "downgrade")):
+        function = getattr(module, name, None)
+        texts = _sent(config, revision, function) if function else []
+        said = [text for text in texts if not controls_transaction(text, origin.engine)]
+        alone = alone or len(said) < len(texts)
+        found[direction] = statements([Part(text, 1) for text in said], revision.path, origin.engine)
+    head = tuple(f"-- {line}" for line in (module.__doc__ or "").strip().splitlines() if line.strip())
+    return Sections(found["up"], found["down"] if revision.reversible else None, head), alone
+
+
+def _sent(config: Config, revision: Revision, function: Callable[[], None]) -> list[str]:
+    from alembic.operations import Operations
+    from alembic.runtime.migration import MigrationContext
+    from sqlalchemy import DDLElement, make_url, text
+
+    url = make_url(config.get_main_option("sqlalchemy.url") or "")
+    # Another style would double every `%`.
+    dialect = url.get_dialect()(paramstyle="named")  # type: ignore[call-arg]  # each engine's own takes it
+    context = MigrationContext.configure(dialect=dialect, opts={"as_sql": True, "output_buffer": StringIO()})
+    sent: list[str] = []
+
+    def take(construct: Any, *options: object, **more: object) -> None:
+        if any(options) or any(more.values()):
+            raise TypeError("a statement with parameters")
+        construct = text(construct) if isinstance(construct, str) else construct
+        if isinstance(construct, DDLElement):
+            sent.append(str(construct.compile(dialect=dialect)).strip())
+            return
+        if lacking := [name for name, bound in construct.compile(dialect=dialect).binds.items() if bound.required]:
+            raise TypeError(f"a statement with parameters: {', '.join(lacking)}")
+        sent.append(str(construct.compile(dialect=dialect, compile_kwargs={"literal_binds": True})).strip())
+
+    # As Alembic's own `--sql`, which would give tabs in a string as blanks.
+    context.impl._exec = take  # type: ignore[method-assign]  # there is no public way
+    context.impl.static_output = sent.append  # type: ignore[assignment, method-assign]  # the same
+    try:
+        with Operations.context(context):
+            function()
+    except Exception as error:  # whatever a revision raises
+        do = "It can't be told without a database. Write it in SQL: stepwell new, and take the revision away."
+        raise _trouble(revision, error, do) from error
+    return sent

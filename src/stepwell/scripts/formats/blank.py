@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-_BLANK = re.compile(r"(?:\s++|--[^\n]*+|/\*(?:(?!\*/).)*+\*/|\#[^\n]*+)*+", re.DOTALL)
+_COMMENT = r"--[^\n]*+|/\*(?:(?!\*/).)*+\*/|\#[^\n]*+"
+_BLANK = re.compile(rf"(?:\s++|{_COMMENT})*+", re.DOTALL)
+_EACH = re.compile(_COMMENT, re.DOTALL)
+_OF_A_TOOL = re.compile(r"--[ \t]*\+goose\b", re.IGNORECASE)
 
 
 def first_statement(text: str) -> int | None:
@@ -12,3 +15,8 @@ def first_statement(text: str) -> int | None:
     found = _BLANK.match(text)
     end = found.end() if found else 0
     return end if end < len(text) else None
+
+
+def comments(text: str) -> tuple[str, ...]:
+    """The comments of a text that holds nothing else, but for those that mean something to a tool."""
+    return tuple(one.rstrip() for one in _EACH.findall(text) if not _OF_A_TOOL.match(one))

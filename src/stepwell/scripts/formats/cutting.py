@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from stepwell.databases.lexing import Kind, Unterminated, token_at, tokens
 from stepwell.errors import BadScript
+from stepwell.scripts.comments import numbered
 from stepwell.scripts.native import controls_transaction
 from stepwell.scripts.pieces import Piece, PieceKind, Unsplittable
 from stepwell.scripts.script import Statement
@@ -26,7 +27,8 @@ def statements(parts: Iterable[Part], path: Path, engine: str) -> tuple[Statemen
 
     One transaction around all of them is taken off: Stepwell makes it itself. Any other is refused.
     """
-    found = [piece for part in parts for piece in pieces(part, path, engine) if piece.kind is PieceKind.STATEMENT]
+    everything = [piece for part in parts for piece in pieces(part, path, engine)]
+    found = [piece for piece in everything if piece.kind is PieceKind.STATEMENT]
     controls = [(piece, words) for piece in found if (words := controls_transaction(piece.text, engine))]
     if _wraps_all(found, controls):
         found, controls = found[1:-1], []
@@ -37,7 +39,7 @@ def statements(parts: Iterable[Part], path: Path, engine: str) -> tuple[Statemen
             f"`{words}` in a script: Stepwell begins and ends the transaction itself",
             "Take it away; only one transaction around the whole script may stay.",
         )
-    return tuple(Statement(piece.text, piece.line, index) for index, piece in enumerate(found, start=1))
+    return numbered(everything, found, engine)
 
 
 def pieces(part: Part, path: Path, engine: str) -> list[Piece]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from stepwell.errors import BadScript, did_you_mean
 from stepwell.scripts.formats import files
-from stepwell.scripts.formats.blank import first_statement
+from stepwell.scripts.formats.blank import comments, first_statement
 from stepwell.scripts.formats.cutting import Part, statements
 from stepwell.scripts.front import FrontMatter
 from stepwell.scripts.origin import Origin
@@ -56,9 +56,11 @@ def _script(origin: Origin, path: Path) -> Script:
 
 def _cut(script: Script) -> Sections:
     up, *down = _blocks(script.text, script.path)
+    first = MARK.search(script.text)
     return Sections(
         statements([up.part], script.path, script.engine),
         statements([down[0].part], script.path, script.engine) if down else None,
+        comments(script.text[: first.start() if first else 0]),
     )
 
 

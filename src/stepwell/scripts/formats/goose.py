@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from stepwell.errors import BadScript, did_you_mean
 from stepwell.scripts.formats import files
-from stepwell.scripts.formats.blank import first_statement
+from stepwell.scripts.formats.blank import comments, first_statement
 from stepwell.scripts.formats.cutting import Part, pieces, statements
 from stepwell.scripts.front import FrontMatter
 from stepwell.scripts.origin import Origin
@@ -117,6 +117,7 @@ def _cut(script: Script) -> Sections:
     return Sections(
         statements(up, script.path, script.engine),
         statements(down, script.path, script.engine) if "Down" in runs else None,
+        comments(_head(script.text)),
     )
 
 
@@ -147,11 +148,16 @@ def _fill(texts: Set[str], statement: str, _engine: str, variables: Mapping[str,
     return _VARIABLE.sub(value, statement)
 
 
+def _head(text: str) -> str:
+    """What stands above the blocks."""
+    first = next((mark for mark in MARK.finditer(text) if mark.group(1).upper() in ("UP", "DOWN")), None)
+    return text if first is None else text[: first.start()]
+
+
 def _read(text: str, path: Path) -> Reading:
     reading = Reading(path)
     marks = list(MARK.finditer(text))
-    first = next((mark.start() for mark in marks if mark.group(1).upper() in ("UP", "DOWN")), len(text))
-    if (stray := first_statement(text[:first])) is not None:
+    if (stray := first_statement(_head(text))) is not None:
         line = text.count("\n", 0, stray) + 1
         raise BadScript(path, line, "statements that belong to no block", "Write a line `-- +goose Up` above them.")
     ends = [*(mark.start() for mark in marks[1:]), len(text)]

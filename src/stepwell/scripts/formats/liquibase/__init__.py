@@ -34,6 +34,14 @@ def load(origin: Origin) -> list[Script]:
     return list(scripts.values())
 
 
+def left_out(origin: Origin) -> list[Changeset]:
+    """The changesets that are no scripts here, by their `dbms`, context, labels or `ignore`. Raises BadScript."""
+    taken = {script.version for script in load(origin)}
+    everything = Choice(origin.engine, origin.contexts, origin.labels, everything=True)
+    found = _changesets(origin, changelog.Reading(Properties(everything)))
+    return [changeset for changeset in found if changeset.version not in taken]
+
+
 def _changesets(origin: Origin, reading: changelog.Reading) -> list[Changeset]:
     if origin.path.is_file():
         return list(reading.file(origin.path, origin.path.name))

@@ -150,7 +150,8 @@ class Reading:
         author, ident = said.pop("author", ""), said.pop("id", "")
         if not author or not ident:
             raise BadScript(path, node.line, "a changeset without author and id", "Give it both.")
-        said.pop("comment", None), said.pop("rollback", None), said.pop("validCheckSum", None)
+        comments = [said.pop("comment", "")]
+        said.pop("rollback", None), said.pop("validCheckSum", None)
         attributes: dict[str, str] = {}
         for key, value in said.items():
             attribute(attributes, key, value, path, node.line)
@@ -158,7 +159,9 @@ class Reading:
         one.properties = self.properties.now(path)
         for child in self.changes(node):
             match child.name:
-                case "comment" | "author" | "id":
+                case "comment":
+                    comments.append(child.text)
+                case "author" | "id":
                     pass
                 case "validCheckSum":
                     value = (child.text.strip() or child.attributes.get("checkSum", "")).lower()
@@ -174,6 +177,8 @@ class Reading:
                     do = "Write it as `sql`, or in formatted SQL; `liquibase update-sql` shows the statements."
                     what = f"the change {child.name!r}, whose SQL only Liquibase can make"
                     raise BadScript(path, child.line, what, do)
+        lines = (line.strip() for comment in dict.fromkeys(comments) for line in comment.splitlines())
+        one.comments = [f"-- {line}" for line in lines if line]
         return one
 
     def changes(self, node: Node) -> Iterator[Node]:

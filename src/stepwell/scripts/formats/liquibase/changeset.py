@@ -30,6 +30,7 @@ _BOOLEAN_KEYS = (
     "ignore",
 )
 _TEXT_KEYS = ("endDelimiter", "rollbackEndDelimiter", "context", "contextFilter", "labels", "dbms", "logicalFilePath")
+_CONDITIONS = ("context", "contextFilter", "labels", "dbms", "created")
 _PASSED_OVER = ("created",)
 _REFUSED = ("runWith", "runWithSpoolFile", "runOrder", "objectQuotingStrategy")
 ATTRIBUTES = (*_BOOLEAN_KEYS, *_TEXT_KEYS, *_PASSED_OVER)
@@ -41,7 +42,7 @@ class Changeset:
     """What is said of one changeset. `file` is the changelog's path as Liquibase names it.
 
     `sql` and `rollback` are the texts of both ways; no rollback means no way back, `()` one that does nothing, and a
-    version stands for the changeset that is run again.
+    version stands for the changeset that is run again. `comments` are what is said of it, as SQL comments.
     """
 
     author: str
@@ -55,6 +56,7 @@ class Changeset:
     guards: list[Guard] = field(default_factory=list)
     sums: set[str] = field(default_factory=set)
     properties: Mapping[str, str] = field(default_factory=dict)
+    comments: list[str] = field(default_factory=list)
 
     @property
     def version(self) -> str:
@@ -124,15 +126,23 @@ def _cut(changeset: Changeset, by_version: Mapping[str, Script], script: Script)
     up = _statements(changeset, changeset.sql, "endDelimiter", script.engine)
     if not up:
         raise BadScript(changeset.path, changeset.line, "the changeset has no statement", "Write one, or delete it.")
+    head = (*changeset.comments, *_conditions(changeset))
     if isinstance(changeset.rollback, str):
         other = by_version.get(changeset.rollback)
         if other is None or other.version == script.version:
             what = f"the rollback names the changeset {changeset.rollback}, which is not there"
             raise BadScript(changeset.path, changeset.line, what, "Correct its id, author and path.")
-        return Sections(up, other.sections.up)
+        return Sections(up, other.sections.up, head)
     if changeset.rollback is None:
-        return Sections(up, None)
-    return Sections(up, _statements(changeset, changeset.rollback, "rollbackEndDelimiter", script.engine))
+        return Sections(up, None, head)
+    return Sections(up, _statements(changeset, changeset.rollback, "rollbackEndDelimiter", script.engine), head)
+
+
+def _conditions(changeset: Changeset) -> list[str]:
+    """What Liquibase chose the changeset by, for whoever reads it elsewhere."""
+    said = [f"{key}: {value}" for key, value in changeset.attributes.items() if key in _CONDITIONS]
+    said += [f"validCheckSum: {value}" for value in sorted(changeset.sums)]
+    return [f"-- Of Liquibase: {'; '.join(said)}"] if said else []
 
 
 def _statements(changeset: Changeset, parts: list[Part], key: str, engine: str) -> tuple[Statement, ...]:

@@ -21,15 +21,20 @@ _TOKEN = re.compile(r"\s*([()!]|[^()!\s]+)")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a run is for: an engine, the contexts it is in ('' for all), and an expression over labels ('' for all)."""
+    """What a run is for: an engine, the contexts it is in ('' for all), and an expression over labels ('' for all).
+
+    With `everything` it takes whatever there is, for who has to know what a run leaves out.
+    """
 
     engine: str
     contexts: str = ""
     labels: str = ""
+    everything: bool = False
 
     def takes(self, dbms: str, context: str, labels: str, path: Path, line: int) -> bool:
         """Whether a changeset with these attributes is part of it. Raises BadScript."""
-        return self._dbms(dbms, path, line) and self._context(context, path, line) and self._labels(labels, path, line)
+        taken = self._dbms(dbms, path, line) and self._context(context, path, line) and self._labels(labels, path, line)
+        return taken or self.everything
 
     def _dbms(self, said: str, path: Path, line: int) -> bool:
         words = {word.lower() for word in _split(said)}

@@ -86,6 +86,7 @@ class _Reader:
         self.found: list[Changeset] = []
         self.open: _Open | None = None
         self.block = 0
+        self.head: list[str] = []
 
     def line(self, line: str, number: int) -> None:
         if self.block:
@@ -103,6 +104,8 @@ class _Reader:
                 if line.strip() and not line.strip().startswith("--"):
                     what = "statements that belong to no changeset"
                     raise BadScript(self.path, number, what, "Write `--changeset author:id` above them.")
+                if line.strip():
+                    self.head.append(line.strip())
                 return
             self.open.take(up=line)
 
@@ -137,6 +140,8 @@ class _Reader:
         changeset = opened.changeset
         opened.take(down=rest if name == "rollback" and not self.special(rest, number) else "")
         match name:
+            case "comment" if rest:
+                changeset.comments.append(f"-- {rest}")
             case "validCheckSum":
                 value = rest.lower()
                 changeset.sums.add("*" if value in ("any", "1:any") else value)
@@ -174,6 +179,7 @@ class _Reader:
             attribute(attributes, key, value, self.path, number)
         changeset = Changeset(author, name, self.file, self.path, number, attributes)
         changeset.properties = self.properties.now(self.path)
+        changeset.comments, self.head = self.head, []
         self.open = _Open(changeset)
         self.open.take()
 
