@@ -126,8 +126,8 @@ def test_a_misspelt_name_is_an_error_and_not_passed_over(folder: Path, name: str
 
 def test_a_version_fits_the_column_it_is_kept_in(folder: Path) -> None:
     # File systems stop at 255 bytes a name, ending included, so only a path that is longer can show it.
-    from stepwell.scripts.folder import _file
+    from stepwell.scripts.folder import named
 
-    assert _file(folder / f"1_{'a' * 253}.sql").version == f"1_{'a' * 253}"
+    assert named(folder / f"1_{'a' * 253}.sql").version == f"1_{'a' * 253}"
     with pytest.raises(BadScript, match="the version has 256 characters, but 255 is the most"):
-        _file(folder / f"1_{'a' * 254}.sql")
+        named(folder / f"1_{'a' * 254}.sql")
