@@ -17,7 +17,7 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_the_manual_explains_every_error_under_its_exit_code(kind: type[errors.StepwellError]) -> None:
-    sections = re.split(r"^## .*\(exit code (\d)\)$", MANUAL, flags=re.MULTILINE)
+    sections = re.split(r"^## .*\(exit code (\d+)\)$", MANUAL, flags=re.MULTILINE)
     by_code = dict(zip(map(int, sections[1::2]), sections[2::2], strict=True))
     assert f"`{kind.__name__}`" in by_code[kind.exit_code]
 

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stepwell.embedded import aworker, worker
+    from stepwell.hosting.asgi import asgi
+    from stepwell.hosting.startup import Startup
+    from stepwell.hosting.wsgi import wsgi
     from stepwell.jobs.definition import Drain, Flag, Groups, Job, Keyset, Window
     from stepwell.jobs.lazy import Lazy, LazyMiddleware
     from stepwell.project import Project
@@ -14,7 +17,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Drain", "Flag", "Groups", "Job", "Keyset", "Lazy", "LazyMiddleware", "Project", "Window", "aworker", "worker",
+    "Drain", "Flag", "Groups", "Job", "Keyset", "Lazy", "LazyMiddleware", "Project", "Startup", "Window", "asgi",
+    "aworker", "worker", "wsgi",
 ]  # fmt: skip
 
 _HOMES = {
@@ -22,6 +26,9 @@ _HOMES = {
     **dict.fromkeys(("Lazy", "LazyMiddleware"), "stepwell.jobs.lazy"),
     **dict.fromkeys(("aworker", "worker"), "stepwell.embedded"),
     "Project": "stepwell.project",
+    "Startup": "stepwell.hosting.startup",
+    "asgi": "stepwell.hosting.asgi",
+    "wsgi": "stepwell.hosting.wsgi",
 }
 
 

@@ -396,6 +396,45 @@ class BadRequest(StepwellError):
         super().__init__(what, now="nothing was changed", do=do)
 
 
+# --- where a server starts ------------------------------------------------------------------------------------
+
+
+class StillRunning(StepwellError):
+    """The time that a start has for `up` is over, and it goes on in the background."""
+
+    exit_code = 10
+
+    def __init__(self, seconds: float, lacking: Sequence[str], process: int, log: str) -> None:
+        super().__init__(
+            f"`stepwell up` is not done after {seconds:g} s",
+            said=f"{', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not applied yet" if lacking else "",
+            now=f"it goes on in the background: {f'process {process}' if process else 'starting'}, log {log}",
+            do="Start again later: what is done by then stays done. `stepwell status` says how it ends.",
+        )
+
+
+class SchemaUnfit(StepwellError):
+    """The schema is too old or too new for the server that would start on it."""
+
+    exit_code = 9
+
+    def __init__(self, too_old: Sequence[str], too_new: Sequence[str]) -> None:
+        advice = []
+        if too_old:
+            advice.append("Apply what is missing: stepwell up")
+        if too_new:
+            advice.append(
+                "Start the release that these scripts belong to. If this one can do without what they took away,\n"
+                "say so: stepwell guard --tolerates-contract yes"
+            )
+        super().__init__(
+            "this server does not fit the schema that it finds",
+            where="\n".join([*too_old, *too_new]),
+            now="nothing was changed; the server should not start",
+            do="\n".join(advice),
+        )
+
+
 # --- script files ---------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +16,7 @@ from stepwell.config import Config
 from stepwell.databases import open_database
 from stepwell.databases import url as urls
 from stepwell.databases.database import Database
-from stepwell.errors import BadProject, BadRequest, LedgerNotRelational, did_you_mean
+from stepwell.errors import BadProject, BadRequest, LedgerNotRelational, SchemaUnfit, did_you_mean
 from stepwell.schema import history, plan, upgrade
 from stepwell.schema.plan import LOCK_WAIT, Options, Target
 from stepwell.schema.upgrade import Result
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from stepwell.ledger.snapshots import Snapshot
     from stepwell.safety.doctor.diagnose import Release
     from stepwell.safety.doctor.finding import Finding
+    from stepwell.safety.guard import Contracts, Found
     from stepwell.safety.lint.review import Report
     from stepwell.schema import events
     from stepwell.schema.adopt.takeover import Takeover
@@ -467,6 +468,58 @@ class Project:
         chosen = self._options(Options(database=database)).database
         scripts = {name: formats.every(self.origin(name)) for name in self.config.databases if chosen in (None, name)}
         return review.lint(self.config, scripts, paths)
+
+    # --- servers ----------------------------------------------------------------------------------------------
+
+    def lacking(self, *needs: str) -> list[str]:
+        """Those of the steps (`state/0042`, `job/items-total`) that are not complete. Raises BadRequest."""
+        from stepwell.safety import guard
+
+        return guard.lacking(needs, *self._found({need.partition("/")[0] for need in needs}))
+
+    def guard(self, *needs: str, tolerates: Contracts = "known") -> None:
+        """Refuse a schema that lacks one of `needs`, or has lost what a server needs. Raises SchemaUnfit, BadRequest.
+
+        `tolerates` says which contract scripts the server bears: `no`ne, those it has `known` by a file, or all: `yes`.
+        """
+        from stepwell.safety import guard
+
+        found, jobs = self._found({*self.config.databases, *(need.partition("/")[0] for need in needs)})
+        missing = guard.lacking(needs, found, jobs)
+        too_old = [f"{need} is not {'complete' if need.startswith('job/') else 'applied'}" for need in missing]
+        too_new = guard.too_new(found, tolerates)
+        if too_old or too_new:
+            raise SchemaUnfit(too_old, too_new)
+
+    def _found(self, names: Collection[str]) -> tuple[list[Found], list[str]]:
+        """The histories of the databases of these names, and the jobs that are complete if `job` is among them."""
+        from stepwell.safety import guard
+
+        for name in names:
+            if name not in ("job", *self.config.databases):
+                known = ", ".join(self.config.databases)
+                raise BadRequest(
+                    f"no database {name!r} in this project{did_you_mean(name, self.config.databases)}",
+                    f"Write DATABASE/VERSION, e.g. state/0042, or job/NAME. The databases are {known}.",
+                )
+        found, jobs = [], []
+        for name in self.config.databases:
+            if name not in names and not ("job" in names and name == self.config.ledger):
+                continue
+            database = self.open(name, patience=0.0)
+            database.connect()
+            try:
+                # A server's image need not have the scripts: what it must know of them stands in the history.
+                here = (self.config.folder / self.config.databases[name].scripts).exists()
+                found.append(guard.find(database, history.read(database), self.scripts(name) if here else []))
+                if "job" in names and name == self.config.ledger and database.columns("stepwell_batch"):
+                    from stepwell.ledger.jobs import Ledger
+
+                    states = Ledger(database).read_all()
+                    jobs = [f"job/{job}" for job, state in states.items() if state.state == "complete"]
+            finally:
+                database.close()
+        return found, jobs
 
     # --- scripts ----------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from stepwell.cli.output import Output, plural
@@ -26,6 +27,12 @@ def up(options: argparse.Namespace, output: Output) -> int:
     if options.dry_run:
         return plan(options, output, statements=True)
     project = Project.load(options.project)
+    if options.wait_budget is not None:
+        from stepwell.cli import serving
+
+        return serving.up_within_budget(project, options, output)
+    if options.needs:
+        raise BadRequest("--needs says what is enough within a budget, and there is none", "Add --wait-budget 25s.")
     result = project.up(_options(options), output.tell)
     if options.wait:
         from stepwell.cli import jobs
@@ -81,6 +88,8 @@ def down(options: argparse.Namespace, output: Output) -> int:
 
 
 def status(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.hosting import background
+
     project = Project.load(options.project)
     states = project.status(_options(options))
     _formats(project, output)
@@ -88,7 +97,10 @@ def status(options: argparse.Namespace, output: Output) -> int:
     for state in states:
         if state.detail:
             output.line(f"\n{state.reference}: {state.detail}")
-    output.result({"steps": [state.as_json() for state in states]})
+    behind = background.look(project.config.folder)
+    if behind:
+        output.line(f"\n{background.describe(behind)}")
+    output.result({"steps": [state.as_json() for state in states], "background": asdict(behind) if behind else None})
     return 0
 
 
@@ -156,6 +168,12 @@ def demo(options: argparse.Namespace, output: Output) -> int:
     output.line(f"\nlook around: stepwell status --project {folder}")
     output.result({"facts": [{"label": f.label, "value": f.value, "expected": f.expected} for f in facts]})
     return 0 if all(fact.ok for fact in facts) else 1
+
+
+def guard(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli import serving
+
+    return serving.guard(options, output)
 
 
 def job(options: argparse.Namespace, output: Output) -> int:

@@ -25,6 +25,8 @@ exit codes:
   6  a database can't be reached or used
   7  a check does not hold
   8  the doctor found what stands in a release's way
+  9  the schema is too old or too new for the server that would start
+ 10  `up` is not done within its --wait-budget, and goes on in the background
 """
 
 
@@ -117,6 +119,16 @@ def _parser() -> argparse.ArgumentParser:
     turn.add_argument("--database", metavar="NAME", help="the database whose scripts are meant")
     turn.add_argument("--to", metavar="FOLDER", default="", help="a new folder (default migrations/NAME-native)")
     up.add_argument("--wait", action="store_true", help="run the release's jobs too, and go on until all is done")
+    up.add_argument("--wait-budget", type=_span, metavar="TIME", help="after it (25s, 2min), go on in the background")
+    up.add_argument(
+        "--needs", action="append", default=[], metavar="STEP", help="with a budget: this is enough to end with 0"
+    )
+    guard = verb("guard", commands.guard, "refuse to start a server on a schema too old or too new for it")
+    guard.add_argument("--needs", action="append", default=[], metavar="STEP", help="what must be applied or complete")
+    guard.add_argument(
+        "--tolerates-contract", choices=["no", "known", "yes"], default="known",
+        help="contract scripts it can do with: none, those it has a file of (default), all",
+    )  # fmt: skip
     jobs = verbs.add_parser("job", help="look at the jobs, run and steer them")
     job_verbs = jobs.add_subparsers(prog=jobs.prog, dest="job_command", required=True, metavar="VERB")
     for name, about in (
@@ -183,3 +195,12 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return number
+
+
+def _span(text: str) -> float:
+    from stepwell import durations
+
+    seconds = durations.seconds(text)
+    if seconds is None:
+        raise argparse.ArgumentTypeError("write it as 25s, 2min or 1h")
+    return seconds

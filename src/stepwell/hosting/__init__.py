@@ -1,0 +1,1 @@
+"""Migrating where an application starts: in the command before it, behind that command, or inside the server."""
