@@ -46,8 +46,8 @@ class Applied(NamedTuple):
 class Entry(NamedTuple):
     """One line of the journal.
 
-    `event` is begun, done, undone, failed, applied, reverted, again, contracted, accepted, admitted, held or overridden;
-    `position` counts statements from 1.
+    `event` is begun, done, undone, failed, applied, reverted, again, contracted, accepted, admitted, held or
+    overridden; `position` counts statements from 1.
     """
 
     seq: int
