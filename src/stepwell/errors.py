@@ -240,6 +240,21 @@ class CannotAdopt(StepwellError):
         )
 
 
+class NotTheSame(StepwellError):
+    """Converted scripts make another database than the old ones did."""
+
+    exit_code = 3
+
+    def __init__(self, name: str, differences: Sequence[str]) -> None:
+        super().__init__(
+            f"the converted scripts of database {name!r} make another database than the old ones",
+            where="\n".join(differences),
+            now="no folder was written; the two databases that were made to compare are gone",
+            do="A script that makes something else each time (a random name, the time) does so in any format.\n"
+            "If that is all, convert without --on. Else this is an error of Stepwell's: please report it.",
+        )
+
+
 class NewerHistory(StepwellError):
     """A newer Stepwell has written this database's history."""
 

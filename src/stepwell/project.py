@@ -606,16 +606,21 @@ class Project:
         finally:
             database.close()
 
-    def convert(self, name: str, folder: str = "") -> Conversion:
+    def convert(self, name: str, folder: str = "", on: str = "") -> tuple[Conversion, int]:
         """Write the scripts of a database in Stepwell's own format, to a new folder named from the project's.
 
-        Every statement is proven to come out as it was. Raises BadRequest, BadScript.
+        Every statement is proven to come out as it was. Where `on` names a server to try it on, or the engine is an
+        embedded one, both are applied and compared, and the number of objects that they make is given too; else 0.
+        Raises BadRequest, BadScript, NotTheSame.
         """
         from stepwell.databases.database import Command, Conduct
         from stepwell.scripts.convert import convert
 
         self._options(Options(database=name))  # refuses a name that is none
-        database = self.open(name)
+        database, origin = self.open(name), self.origin(name)
+        on = on or (origin.url if urls.parse(origin.url).path else "")
+        if on and urls.parse(on).engine != origin.engine:
+            raise BadRequest(f"--on names a server of {urls.parse(on).engine}, and {name!r} is on {origin.engine}")
         default = f"migrations/{name}"
         if (self.config.folder / default).exists():
             default += "-native"
@@ -623,7 +628,17 @@ class Project:
         def commits(text: str) -> bool:
             return database.conduct(Command(text=text)) is Conduct.TRANSACTIONAL
 
-        return convert(self.origin(name), self.config.folder / (folder or default), self.variables, commits)
+        compared = 0
+
+        def prove(written: Path) -> None:
+            nonlocal compared
+            if on:
+                from stepwell.schema import same
+
+                compared = same.refuse_difference(origin, written, on, self.variables)
+
+        target = self.config.folder / (folder or default)
+        return convert(origin, target, self.variables, commits, prove), compared
 
     def script(self, text: str) -> Script:
         """The script that a reference such as state/0042 means. Raises BadRequest."""

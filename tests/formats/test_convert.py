@@ -15,7 +15,7 @@ import foreign
 import projects
 from projects import done
 from reading import down, up, versions, write
-from stepwell.errors import BadRequest, BadScript, EditedHalfway, StatementFailed
+from stepwell.errors import BadRequest, BadScript, EditedHalfway, NotTheSame, StatementFailed
 from stepwell.project import Project
 from stepwell.schema.plan import Options
 from stepwell.scripts import folder
@@ -424,3 +424,55 @@ def test_the_command_says_what_became_of_each_script_and_what_to_do_next(tmp_pat
     assert printed[:2] == [f"{'state/V1__a':<48} 0001_a.sql", f"{'state/V1.10__more':<48} 0002_more.sql"]
     assert '  scripts = "migrations/state-native"' in printed
     assert made("convert").code == 2
+
+
+# --- tried on a server ----------------------------------------------------------------------------------------
+
+EVERYTHING = {
+    "postgres_url": "CREATE SCHEMA s; CREATE TYPE s.kind AS ENUM ('a', 'b'); CREATE TABLE s.t (id int GENERATED ALWAYS AS IDENTITY "
+    "PRIMARY KEY, k s.kind NOT NULL DEFAULT 'a', x int CHECK (x > 0)); CREATE INDEX CONCURRENTLY i ON s.t (k, lower('a')); "
+    "CREATE VIEW v AS SELECT x FROM s.t; CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$; "
+    "CREATE TRIGGER r BEFORE INSERT ON s.t FOR EACH ROW EXECUTE FUNCTION f(); COMMENT ON COLUMN s.t.x IS 'it''s';",
+    "mysql_url": "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, x INT, KEY k (x)); INSERT INTO t (x) VALUES (1), (2); "
+    "CREATE VIEW v AS SELECT x FROM t; CREATE PROCEDURE p() BEGIN SELECT 1; SELECT 2; END; "
+    "CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW BEGIN SET NEW.x = 1; END;",
+    "clickhouse_url": "CREATE TABLE t (x Int32) ENGINE = MergeTree ORDER BY x; CREATE VIEW v AS SELECT x FROM t; "
+    "CREATE MATERIALIZED VIEW m ENGINE = MergeTree ORDER BY x AS SELECT x FROM t;",
+    "sqlite_url": "CREATE TABLE t (x INT); CREATE INDEX i ON t (x); CREATE VIEW v AS SELECT x FROM t; "
+    "CREATE TRIGGER r AFTER INSERT ON t BEGIN DELETE FROM t; SELECT 1; END;",
+}
+
+
+@pytest.mark.parametrize("url", EVERYTHING)
+def test_both_are_applied_and_make_the_same_database(request: pytest.FixtureRequest, tmp_path: Path, url: str) -> None:
+    where: str = request.getfixturevalue(url)
+    made = project(tmp_path, where, {"V1__a.sql": EVERYTHING[url]})
+    before = dumping.dump(where)
+    _, objects = Project.load(made).convert("state", NATIVE, "" if url == "sqlite_url" else where)
+    assert objects >= 4
+    assert dumping.dump(where) == before
+
+
+def test_a_difference_is_named_and_nothing_written(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = project(tmp_path, sqlite_url, {"V1__a.sql": "CREATE TABLE t (x INT);"})
+    monkeypatch.setattr("stepwell.scripts.convert.proof.difference", lambda told, new, variables: "")
+    monkeypatch.setattr("stepwell.scripts.convert.writing.sql", lambda told: "\nCREATE TABLE t (x TEXT);\n")
+    with pytest.raises(NotTheSame) as caught:
+        Project.load(made).convert("state", NATIVE)
+    assert caught.value.where == "table t: 'CREATE TABLE t (x INT)' became 'CREATE TABLE t (x TEXT)'"
+    assert not (made / NATIVE).exists()
+
+
+def test_alembic_and_what_it_became_make_the_same_database(tmp_path: Path, postgres_url: str) -> None:
+    table = (
+        "op.create_table('a', sa.Column('id', sa.BigInteger, sa.Identity(), primary_key=True), "
+        "sa.Column('s', sa.String(10), server_default='x%y', index=True), sa.Column('j', sa.JSON, comment='c'))"
+    )
+    more = "op.bulk_insert(sa.table('a', sa.column('s', sa.String)), [{'s': 'it''s'}]); op.create_check_constraint('c', 'a', \"s <> ''\")"
+    files = alembic(a1=("None", table, "op.drop_table('a')"), b2=("'a1'", more, "pass"))
+    env = (Path(__file__).parent / "test_alembic.py").read_text().partition('ENV = """')[2].partition('"""')[0]
+    made = project(tmp_path, postgres_url, files | {"env/env.py": env})
+    _, objects = Project.load(made).convert("state", NATIVE, postgres_url)
+    assert objects >= 7

@@ -12,7 +12,7 @@ from stepwell.schema.plan import Options
 def convert(options: argparse.Namespace, output: Output) -> int:
     project = Project.load(options.project)
     name = project.with_database(Options(database=options.database)).database or ""
-    done = project.convert(name, options.to)
+    done, objects = project.convert(name, options.to, options.on)
     for one in done.scripts:
         output.line(f"{one.script.reference:<48} {one.path.name}")
         for variable in one.filled:
@@ -25,6 +25,8 @@ def convert(options: argparse.Namespace, output: Output) -> int:
     output.line(
         f"converted {plural(len(done.scripts), 'script')}; the same, as read back: {up} statements, {down} back"
     )
+    if objects:
+        output.line(f"applied, both make the same database: {plural(objects, 'object')}")
     output.line(f"\nNow write below [databases.{name}] in stepwell.toml, in place of what says otherwise:")
     output.line(f'  scripts = "{where}"')
     output.line("What is applied stays applied: `stepwell up` goes on from there.")
@@ -37,6 +39,7 @@ def convert(options: argparse.Namespace, output: Output) -> int:
             "left_out": done.left_out,
             "statements": up,
             "statements_back": down,
+            "objects": objects,
         }
     )
     return 0

@@ -117,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
         "convert", commands.convert, "write another tool's files in Stepwell's own format, proven to be the same"
     )
     turn.add_argument("--database", metavar="NAME", help="the database whose scripts are meant")
+    turn.add_argument(
+        "--on", default="", metavar="URL", help="a server to apply both on, in two databases made for it, and compare"
+    )
     turn.add_argument("--to", metavar="FOLDER", default="", help="a new folder (default migrations/NAME-native)")
     up.add_argument("--wait", action="store_true", help="run the release's jobs too, and go on until all is done")
     up.add_argument("--wait-budget", type=_span, metavar="TIME", help="after it (25s, 2min), go on in the background")

@@ -54,10 +54,17 @@ class Conversion:
     left_out: list[str] = field(default_factory=list)
 
 
-def convert(origin: Origin, target: Path, variables: Mapping[str, str], commits: Commits) -> Conversion:
+def convert(
+    origin: Origin,
+    target: Path,
+    variables: Mapping[str, str],
+    commits: Commits,
+    prove: Callable[[Path], None] = lambda folder: None,
+) -> Conversion:
     """Write the scripts of a database to a new folder, which appears as a whole or not at all.
 
-    Raises BadScript for what can't be said, BadRequest where there is nothing to convert or the folder is there.
+    `prove` looks at all of it before it gets its name, and raises to stop that. Raises BadScript for what can't be
+    said, BadRequest where there is nothing to convert or the folder is there.
     """
     if formats.recognise(origin).format == "native":
         raise BadRequest(f"the scripts of database {origin.database!r} are in Stepwell's own format already")
@@ -73,6 +80,7 @@ def convert(origin: Origin, target: Path, variables: Mapping[str, str], commits:
         for script, name in zip(scripts, _names(scripts), strict=True):
             done.scripts.append(_convert(script, work, target, name, variables, commits))
         proof.same_order(scripts, folder.load(work, origin.database, origin.engine))
+        prove(work)
         work.chmod(0o755)
         work.rename(target)
     finally:
