@@ -1,4 +1,4 @@
-"""`python -m benchmarks [startup] [apply] [copy] [copying] [backfill] [lint]`: the tables of those named, or of all."""
+"""`python -m benchmarks [NAME ...]`: the tables of those named (startup, apply, copy, copying ...), or of all."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import apply, backfill, copy, copying, lint, servers, startup, tools
+from benchmarks import apply, backfill, copy, copying, diff, lint, servers, startup, tools
 
-NAMES = ("startup", "apply", "copy", "copying", "backfill", "lint")
+NAMES = ("startup", "apply", "copy", "copying", "diff", "backfill", "lint")
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
@@ -28,6 +28,9 @@ with tempfile.TemporaryDirectory(prefix="stepwell-bench-") as temporary:
     if "backfill" in chosen:
         with servers.running(folder / "backfill-servers") as databases:
             backfill.main(folder, databases)
+    if "diff" in chosen:
+        with servers.running(folder / "diff-servers") as databases:
+            diff.main(folder, databases)
     if {"startup", "apply"} & set(chosen):
         (folder / "peers").mkdir()
         peers = tools.install(folder / "peers")

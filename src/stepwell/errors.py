@@ -665,6 +665,45 @@ class CheckBroken(StepwellError):
         )
 
 
+class NotComparable(StepwellError):
+    """Two columns whose values can't be compared exactly: a wrong answer would be worse than none."""
+
+    exit_code = 2
+
+    def __init__(self, left: str, right: str, types: str, why: str, do: str) -> None:
+        super().__init__(
+            f"{left} and {right} can't be compared: {types}",
+            said=why,
+            now="nothing was compared",
+            do=do,
+        )
+
+
+class KeyTooWide(StepwellError):
+    """So many rows have one key that it is none."""
+
+    exit_code = 2
+
+    def __init__(self, key: str, most: int) -> None:
+        super().__init__(
+            f"more than {most:,} rows have the key {key}, too many to tell which belong together",
+            now="what was reported before this key stands; nothing is known of the rest",
+            do="Name more columns in --key, or leave these rows out with --where.",
+        )
+
+
+class DiffBroken(StepwellError):
+    """A comparison of two tables could not be run to its end."""
+
+    def __init__(self, table: str, said: str, do: str) -> None:
+        super().__init__(
+            f"{table} could not be compared to the end",
+            said=said,
+            now="what was reported stands; nothing is known of the rest; nothing was changed",
+            do=do,
+        )
+
+
 class NoSnapshot(StepwellError):
     """A check compares with a snapshot that is missing, or that is not one of what stands here now."""
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from threading import Event
 
     from stepwell.checks.definition import Check
+    from stepwell.checks.diff.run import Listener as DiffListener
+    from stepwell.checks.diff.run import Request as DiffRequest
+    from stepwell.checks.diff.run import Summary as DiffSummary
     from stepwell.checks.service import Outcome as CheckOutcome
     from stepwell.checks.service import Site as CheckSite
     from stepwell.jobs.definition import Definition
@@ -385,6 +388,17 @@ class Project:
             return snapshots.take(
                 site.ledger, checks, name, self.open, site.release, f"{applied} of {scripts} scripts", replace
             )
+
+    def diff(self, request: DiffRequest, tell: DiffListener = _silent) -> DiffSummary:
+        """What differs between two tables, row by row, told as it is found.
+
+        Raises BadRequest, NotComparable, KeyTooWide, DiffBroken.
+        """
+        from stepwell.checks.diff import run
+
+        for table in (request.left, request.right):
+            self._options(Options(database=table.partition(".")[0]))  # refuses a name that is none
+        return run.run(request, self.open, tell)
 
     def snapshots(self, name: str = "") -> list[Snapshot]:
         """What was kept, a check each; under one name where it is given."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import time
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from stepwell.checks.run import Result
 from stepwell.checks.service import Outcome
 from stepwell.checks.snapshots import moment
+from stepwell.cli import beside
 from stepwell.cli.output import Output, duration, plural
 from stepwell.databases.values import Canonical, show
 from stepwell.project import Project
@@ -113,10 +113,7 @@ def rows_of(result: Result) -> list[str]:
         for rows, changed in zip(result.rows, result.changed, strict=True):
             table += _differing(result, rows, changed)
     widths = _widths(table, WIDTH - 2)
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(_fitted(line, widths), widths, strict=True)).rstrip()
-        for line in table
-    ]
+    return [beside.row(line, widths) for line in table]
 
 
 def _differing(result: Result, rows: Sequence[tuple[Canonical, ...] | None], changed: Sequence[str]) -> list[list[str]]:
@@ -128,35 +125,9 @@ def _differing(result: Result, rows: Sequence[tuple[Canonical, ...] | None], cha
     lines = []
     for name in changed:
         at = result.columns.index(name)
-        lines.append([label, name, *_apart([show(row[at]) for row in rows if row is not None])])
+        lines.append([label, name, *beside.apart([show(row[at]) for row in rows if row is not None])])
         label = ""
     return lines
-
-
-def _apart(texts: list[str]) -> list[str]:
-    """Texts that differ, so that a person sees it: those that only look alike are written out."""
-    alike = {unicodedata.normalize("NFKC", text).strip() for text in texts}
-    return [ascii(text) for text in texts] if len(alike) < len(set(texts)) else texts
-
-
-def _fitted(line: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """The cells cut to their widths; where they only differ further on, from there."""
-    cut = [text if len(text) <= width else text[: width - 1] + "…" for text, width in zip(line, widths, strict=True)]
-    sides, shown = line[2:], cut[2:]
-    if len(set(shown)) < len(set(sides)):
-        start = max(0, _parting(sides) - 8)
-        tails = [f"…{text[start:]}" for text in sides]
-        ends = [t if len(t) <= width else t[: width - 1] + "…" for t, width in zip(tails, widths[2:], strict=True)]
-        return [*cut[:2], *ends]
-    return cut
-
-
-def _parting(texts: Sequence[str]) -> int:
-    """How many characters all texts have in common at their beginnings."""
-    count = 0
-    while len({text[: count + 1] for text in texts}) == 1 and count < min(map(len, texts)):
-        count += 1
-    return count
 
 
 def _widths(table: Sequence[Sequence[str]], most: int) -> list[int]:

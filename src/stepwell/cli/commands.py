@@ -206,6 +206,12 @@ def check(options: argparse.Namespace, output: Output) -> int:
     return checks.check(options, output)
 
 
+def diff(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli import diff as comparing
+
+    return comparing.diff(options, output)
+
+
 def snapshot(options: argparse.Namespace, output: Output) -> int:
     from stepwell.cli import checks
 

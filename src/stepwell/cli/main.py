@@ -23,7 +23,7 @@ exit codes:
   4  a statement is in doubt and needs `stepwell resolve`
   5  the migration lock is held by another run, or was lost
   6  a database can't be reached or used
-  7  a check does not hold
+  7  a check does not hold, or tables differ
   8  the doctor found what stands in a release's way
   9  the schema is too old or too new for the server that would start
  10  `up` is not done within its --wait-budget, and goes on in the background
@@ -172,6 +172,16 @@ def _parser() -> argparse.ArgumentParser:
     check = verb("check", commands.check, "look whether what must hold does")
     check.add_argument("names", nargs="*", metavar="NAME", help="these checks only")
     check.add_argument("--watch", action="store_true", help="again every few seconds, until all hold")
+    diff = verb("diff", commands.diff, "show what differs between two tables, row by row")
+    diff.add_argument("left", metavar="DATABASE.TABLE")
+    diff.add_argument("right", metavar="DATABASE.TABLE")
+    diff.add_argument(
+        "--key", required=True, metavar="NAME,…", help="rows are paired by it; id=item_id: named so there"
+    )
+    diff.add_argument("--columns", default="", metavar="NAME,…", help="compare these (default: all with one name)")
+    diff.add_argument("--where", default="", metavar="CONDITION", help="rows for which this holds, on both sides")
+    diff.add_argument("--limit", type=_positive, default=100, metavar="N", help="end after N differences (default 100)")
+    diff.add_argument("--resume", type=Path, metavar="FILE", help="keep in FILE what is finished, and go on from it")
     snapshots = verbs.add_parser("snapshot", help="keep what checks compare with later")
     snapshot_verbs = snapshots.add_subparsers(dest="snapshot_command", required=True, metavar="VERB")
     for name, about in (("take", "keep the rows as they are now"), ("list", "what was kept"), ("show", "one of them")):

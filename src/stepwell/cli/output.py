@@ -53,8 +53,7 @@ class Output:
 
     def error(self, error: StepwellError) -> None:
         if self.as_json:
-            shape = {"kind": error.kind, "what": error.what, "where": error.where, "said": error.said}
-            _print_json({"error": shape | {"now": error.now, "do": error.do}})
+            _print_json({"error": as_json(error)})
         self._clear()
         print(f"error: {error}", file=sys.stderr, flush=True)
 
@@ -123,6 +122,12 @@ def _print_json(value: dict[str, Any]) -> None:
     import json  # what a run with nothing to do never needs
 
     print(json.dumps(value, indent=2, default=str), flush=True)
+
+
+def as_json(error: StepwellError) -> dict[str, str]:
+    """An error for a program."""
+    told = {"kind": error.kind, "what": error.what, "where": error.where, "said": error.said}
+    return told | {"now": error.now, "do": error.do}
 
 
 def describe(activity: Activity) -> str:

@@ -36,9 +36,9 @@ def encode(rows: Iterable[Sequence[Any]]) -> Generator[bytes, None, None]:
         yield _joined(held)
 
 
-def decode(lines: bytes) -> list[list[str | None]]:
-    """The rows of whole lines. Raises UnicodeDecodeError."""
-    return [[_value(field) for field in line.split("\t")] for line in lines.decode().split("\n")[:-1]]
+def decode(lines: bytes, errors: str = "strict") -> list[list[str | None]]:
+    """The rows of whole lines. Raises UnicodeDecodeError, unless `errors` says how to decode in spite of them."""
+    return [[_value(field) for field in line.split("\t")] for line in lines.decode(errors=errors).split("\n")[:-1]]
 
 
 def chunks(blocks: Iterable[bytes]) -> Iterator[bytes]:

@@ -236,6 +236,14 @@ class SqliteDatabase:
         except (sqlite3.Error, MemoryError) as error:
             _refuse(error)
 
+    def add_function(self, name: str, arity: int, function: Callable[..., Any]) -> None:
+        """Let statements of this connection call a function of Python, which gives the same for the same."""
+        self._connection.create_function(name, arity, function, deterministic=True)
+
+    def add_aggregate(self, name: str, arity: int, aggregate: Callable[[], Any]) -> None:
+        """The same for an aggregate: its `step` takes each row's values, its `finalize` gives the result."""
+        self._connection.create_aggregate(name, arity, aggregate)
+
     def load(self, table: str, columns: Sequence[str], rows: bytes) -> None:
         """Add tab-separated lines: all of them or none."""
         self.insert(table, columns, lines.decode(rows))
