@@ -9,15 +9,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
+from servers import mariadb as mariadb_server
 from servers.mariadb import PASSWORD, MariadbServer
 from stepwell.databases import url
 from stepwell.databases.database import Activity, Command, Conduct, Outcome
@@ -176,6 +178,33 @@ def test_importing_the_adapter_does_not_import_the_driver() -> None:
 
 def test_an_unknown_option_in_the_url_is_refused(mysql_url: str) -> None:
     assert "charset" in refused(mysql_url + "?charset=latin1").said
+
+
+def test_tls_is_used_where_the_server_offers_it_and_its_authority_is_verified_where_one_is_named(
+    tmp_path: Path,
+) -> None:
+    right, wrong = trustme.CA(), trustme.CA()
+    for authority, name in ((right, "right.pem"), (wrong, "wrong.pem")):
+        authority.cert_pem.write_to_path(str(tmp_path / name))
+    certificate = right.issue_cert("127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+    server = mariadb_server.start(tmp_path / "server")
+    try:
+        address = server.new_database()
+        cipher = "SHOW SESSION STATUS LIKE 'Ssl_cipher'"
+        with closing(opened(address)) as plain:
+            assert plain.query(cipher) == [("Ssl_cipher", "")]
+        with pytest.raises(CannotConnect):
+            opened(f"{address}?ssl-ca={tmp_path / 'right.pem'}")
+        server.settings += (f"--ssl-cert={tmp_path / 'server.pem'}", f"--ssl-key={tmp_path / 'server.pem'}")
+        server.restart()
+        for options in ("", f"?ssl-ca={tmp_path / 'right.pem'}"):
+            with closing(opened(address + options)) as encrypted:
+                assert encrypted.query(cipher)[0][1].startswith("TLS")
+        with pytest.raises(CannotConnect):
+            opened(f"{address}?ssl-ca={tmp_path / 'wrong.pem'}")
+    finally:
+        server.stop()
 
 
 def test_every_verb_on_a_closed_database_says_so(mysql_url: str) -> None:
