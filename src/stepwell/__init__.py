@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from stepwell.hosting.asgi import asgi
     from stepwell.hosting.startup import Startup
     from stepwell.hosting.wsgi import wsgi
-    from stepwell.jobs.definition import Drain, Flag, Groups, Job, Keyset, Window
+    from stepwell.jobs.definition import Drain, Flag, Groups, Job, Keyset
     from stepwell.jobs.lazy import Lazy, LazyMiddleware
     from stepwell.project import Project
+    from stepwell.window import Window
 
 __version__ = "0.1.0"
 
@@ -22,10 +23,11 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {
-    **dict.fromkeys(("Drain", "Flag", "Groups", "Job", "Keyset", "Window"), "stepwell.jobs.definition"),
+    **dict.fromkeys(("Drain", "Flag", "Groups", "Job", "Keyset"), "stepwell.jobs.definition"),
     **dict.fromkeys(("Lazy", "LazyMiddleware"), "stepwell.jobs.lazy"),
     **dict.fromkeys(("aworker", "worker"), "stepwell.embedded"),
     "Project": "stepwell.project",
+    "Window": "stepwell.window",
     "Startup": "stepwell.hosting.startup",
     "asgi": "stepwell.hosting.asgi",
     "wsgi": "stepwell.hosting.wsgi",

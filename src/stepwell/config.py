@@ -8,11 +8,15 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stepwell.errors import BadProject, did_you_mean
 
+if TYPE_CHECKING:
+    from stepwell.window import Window
+
 FILE = "stepwell.toml"
+_WINDOW = 'Write hours = "22:00-05:00", and zone = "Europe/Berlin" if it is not UTC.'
 _DATABASE_KEYS = ("url", "scripts", "cluster", "format", "contexts", "labels")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -49,7 +53,7 @@ class Config:
 
     `pressure` is as written; `jobs.pressure.read_thresholds` knows what may be in it. `scheduler` is the address of the
     Dask scheduler that batches go through; '' for threads of the job's own process. `lint_up` is what `up` makes of
-    the linter's findings: off, warn or stop.
+    the linter's findings: off, warn or stop. `window` is when scripts may begin, and batches of jobs without their own.
     """
 
     folder: Path
@@ -60,6 +64,7 @@ class Config:
     scheduler: str = ""
     lint_up: str = "warn"
     doctor: Doctor = Doctor()
+    window: Window | None = None
 
 
 def find(start: Path) -> Path:
@@ -83,7 +88,7 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
         raise BadProject(f"{FILE} is not valid TOML: {error}", where=str(path), do="Correct that line.") from None
     except UnicodeDecodeError as error:
         raise BadProject(f"{FILE} is not UTF-8", where=f"{path}, byte {error.start}") from None
-    sections = ("databases", "ledger", "variables", "pressure", "jobs", "lint", "doctor")
+    sections = ("databases", "ledger", "variables", "pressure", "jobs", "lint", "doctor", "window")
     _check(path, "", content, dict.fromkeys(sections, dict))
     databases = {}
     for name, table in content.get("databases", {}).items():
@@ -120,7 +125,19 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
     scheduler = _scheduler(path, content.get("jobs", {}), environment)
     lint_up = _lint_up(path, content.get("lint", {}))
     doctor = _doctor(path, content.get("doctor", {}), environment)
-    return Config(folder, databases, chosen, variables, content.get("pressure", {}), scheduler, lint_up, doctor)
+    window = _window(path, content["window"]) if "window" in content else None
+    return Config(folder, databases, chosen, variables, content.get("pressure", {}), scheduler, lint_up, doctor, window)
+
+
+def _window(path: Path, table: Mapping[str, Any]) -> Window:
+    from stepwell.window import parse
+
+    _check(path, "window", table, {"hours": str, "zone": str})
+    try:
+        return parse(f"{table.get('hours', '')} {table.get('zone', '')}")
+    except ValueError as error:
+        said = ", ".join(f"{key} = {table[key]!r}" for key in table)
+        raise BadProject(f"[window] {said or 'has no hours'}: {error}", where=str(path), do=_WINDOW) from None
 
 
 def _doctor(path: Path, table: Mapping[str, Any], environment: Mapping[str, str]) -> Doctor:

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from stepwell.schema.adopt.takeover import Takeover
     from stepwell.schema.outlook import Outlook, State
     from stepwell.scripts.convert import Conversion
+    from stepwell.window import Window
 
 # What only some verbs need is imported by them: `up` with nothing to do must start fast.
 
@@ -68,6 +69,8 @@ class Project:
 
     config: Config
     variables: Mapping[str, str]
+    waived: Window | None = None
+    """The window that a person lets this run work outside of."""
 
     @classmethod
     def load(cls, folder: Path | str = ".", environment: Mapping[str, str] | None = None) -> Project:
@@ -123,6 +126,10 @@ class Project:
         with self.targets(options.lock_wait if options else LOCK_WAIT) as targets:
             return upgrade.up(targets, self._options(options, targets), tell, self._review)
 
+    def outside_window(self) -> Project:
+        """This project without its window. Jobs keep those of their own; what begins meanwhile is recorded."""
+        return replace(self, config=replace(self.config, window=None), waived=self.config.window)
+
     def _review(
         self, targets: Sequence[Target], ready: Sequence[Script], options: Options, tell: events.Listener
     ) -> list[str]:
@@ -134,7 +141,10 @@ class Project:
         from stepwell.safety.lint import review
 
         review.before_up(self.config, targets, ready, tell)
-        return diagnose.before_up(self._release(), targets, options.override, tell)
+        return [*diagnose.before_up(self._release(), targets, options.override, tell), *self._waived()]
+
+    def _waived(self) -> list[str]:
+        return [f"begun outside the window {self.waived}"] if self.waived and self.waived.waits() else []
 
     def doctor(self, *names: str) -> list[Finding]:
         """Look whether a release can be begun now: at all, or at what is named. Raises BadRequest, BadScript.
@@ -161,7 +171,8 @@ class Project:
         from stepwell.jobs import folder as jobs
 
         engines = {name: urls.parse(entry.url).engine for name, entry in self.config.databases.items()}
-        return jobs.load(folder, engines, self.variables)
+        found = jobs.load(folder, engines, self.variables)
+        return [replace(job, window=job.window or self.config.window) for job in found] if self.config.window else found
 
     def site(self) -> Site:
         """Where the project's jobs run."""
@@ -269,8 +280,11 @@ class Project:
         from stepwell.jobs import service
 
         definition = self.job(name)
-        with self.ledger():
-            pass
+        with self.ledger() as ledger:
+            for what in self._waived():
+                from stepwell.ledger import events
+
+                events.add(ledger, definition.reference, "overridden", what)
         with nullcontext(executor) if executor else self.executor() as executor:
             return service.run_one(definition, self.site(), self.holding_up, tell, stop, executor)
 
@@ -525,7 +539,8 @@ class Project:
             try:
                 # A server's image need not have the scripts: what it must know of them stands in the history.
                 here = (self.config.folder / self.config.databases[name].scripts).exists()
-                found.append(guard.find(database, history.read(database), self.scripts(name) if here else []))
+                scripts = self.scripts(name) if here else []
+                found.append(guard.find(database, history.read(database, scripts), scripts))
                 if "job" in names and name == self.config.ledger and database.columns("stepwell_batch"):
                     from stepwell.ledger.jobs import Ledger
 
@@ -678,7 +693,7 @@ class Project:
 
     def _options(self, options: Options | None, targets: Sequence[Target] = ()) -> Options:
         """The options with full references, the project's variables, and the steps that are no scripts."""
-        options = replace(options or Options(), variables=self.variables, gate=self._gate)
+        options = replace(options or Options(), variables=self.variables, gate=self._gate, window=self.config.window)
         if targets:
             options = replace(options, others=self._others(targets))
         options = replace(options, accept=tuple(self._accepted(text) for text in options.accept))

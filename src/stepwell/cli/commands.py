@@ -27,6 +27,8 @@ def up(options: argparse.Namespace, output: Output) -> int:
     if options.dry_run:
         return plan(options, output, statements=True)
     project = Project.load(options.project)
+    if options.outside_window:
+        project = project.outside_window()
     if options.wait_budget is not None:
         from stepwell.cli import serving
 

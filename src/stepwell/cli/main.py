@@ -122,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     turn.add_argument("--to", metavar="FOLDER", default="", help="a new folder (default migrations/NAME-native)")
     up.add_argument("--wait", action="store_true", help="run the release's jobs too, and go on until all is done")
+    up.add_argument("--outside-window", action="store_true", help="do not wait for the low hours; is recorded")
     up.add_argument("--wait-budget", type=_span, metavar="TIME", help="after it (25s, 2min), go on in the background")
     up.add_argument(
         "--needs", action="append", default=[], metavar="STEP", help="with a budget: this is enough to end with 0"

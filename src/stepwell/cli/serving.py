@@ -60,7 +60,10 @@ def _words(options: argparse.Namespace) -> list[str]:
         if value := getattr(options, name):
             words += [f"--{name}", str(value)]
     words += [word for step in options.accept for word in ("--accept", step)]
-    return words + [f"--{name}" for name in ("wait", "json") if getattr(options, name)]
+    words += [word for item in options.override for word in ("--override", item)]
+    return words + [
+        f"--{name}" for name in ("wait", "json", "outside-window") if getattr(options, name.replace("-", "_"))
+    ]
 
 
 def _lacking(project: Project, needs: list[str], known: list[str]) -> list[str]:

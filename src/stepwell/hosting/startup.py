@@ -167,8 +167,9 @@ class Startup:
         return tell
 
     def _look_again(self) -> None:
-        """What is needed and was not applied waits for something, such as a job that the worker runs."""
+        """What is needed and was not applied waits for something, such as low hours, or a job that the worker runs."""
         try:
+            self.project.up()
             missing = self.project.lacking(*self.needs)
             if not missing:
                 self._fit()

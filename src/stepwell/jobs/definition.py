@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from zoneinfo import ZoneInfo
+
+from stepwell.window import Window
 
 if TYPE_CHECKING:
     from stepwell.jobs.batch import Batch, Connections
@@ -122,22 +122,6 @@ class Says:
     batch: str = ""
     complete: str = ""
     off: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Hours in which a job may start batches, `22:00` to `05:00`, in a time zone such as Europe/Berlin."""
-
-    opens: time
-    closes: time
-    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
-
-    def open_at(self, moment: datetime) -> bool:
-        """Whether an aware moment lies in the window; one that closes before it opens spans midnight."""
-        clock = moment.astimezone(self.zone).time()
-        if self.opens <= self.closes:
-            return self.opens <= clock < self.closes
-        return clock >= self.opens or clock < self.closes
 
 
 class Job:

@@ -10,10 +10,11 @@ from typing import Any
 
 from stepwell.errors import BadJob, BadScript, did_you_mean
 from stepwell.jobs import python_file, sql_file
-from stepwell.jobs.definition import Definition, Drain, Exclude, Flag, Groups, Keyset, Says, Source, Window
+from stepwell.jobs.definition import Definition, Drain, Exclude, Flag, Groups, Keyset, Says, Source
 from stepwell.jobs.draft import Draft
 from stepwell.jobs.variables import with_variables
 from stepwell.scripts.source import read
+from stepwell.window import Window
 
 LONGEST_NAME = 150
 """Characters of a job's name that the ledger keeps."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from stepwell.databases.database import Database
 from stepwell.errors import StepwellError
-from stepwell.jobs.definition import Definition, Window
+from stepwell.jobs.definition import Definition
 from stepwell.ledger import changes
 from stepwell.ledger.jobs import JobState, Ledger
 
@@ -136,8 +135,8 @@ def _reason(definition: Definition, shown: str, state: JobState, now: float, wai
             return f"its last run failed: {state.held_by}; mend that, and `stepwell job run {name}` goes on"
     if waits:
         return waits
-    if definition.window and not definition.window.open_at(datetime.now(UTC)):
-        return f"its window is closed; it opens at {_opening(definition.window)}"
+    if definition.window and (closed := definition.window.waits()):
+        return f"waits for {closed}"
     before = f"its last run ended: {state.held_by}; " if state.held_by else ""
     if state.holder:
         before = f"the lease of {state.holder} ended {_span(now - state.lease_until)} ago; "
@@ -155,10 +154,6 @@ def _held(state: JobState, now: float, book: Ledger) -> str:
     if begun:
         return f"its batch {begun[0].number} is under way for {_span(still)}"
     return f"no batch is under way for {_span(still)}: it counts or looks for its next rows, or rests between batches"
-
-
-def _opening(window: Window) -> str:
-    return f"{window.opens:%H:%M} {window.zone.key}"
 
 
 def _span(seconds: float) -> str:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import time
 from pathlib import Path
 from typing import Any, NoReturn
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from stepwell.databases.lexing import Kind, Unterminated, tokens
 from stepwell.errors import BadJob, did_you_mean
 from stepwell.jobs.batch import MARK, Batch
-from stepwell.jobs.definition import Drain, Exclude, Flag, Groups, Keyset, Source, Window
+from stepwell.jobs.definition import Drain, Exclude, Flag, Groups, Keyset, Source
 from stepwell.jobs.draft import Draft
 from stepwell.scripts import native
 from stepwell.scripts.script import Statement
+from stepwell.window import Window, parse
 
 WORDS = (
     "batches", "where", "exclude", "size", "target", "requires", "flag", "cycle", "startup-delay", "timeout", "window",
@@ -26,7 +25,6 @@ _LINE = re.compile(r"--\s*([a-z][a-z-]*)\s*:(?!//)\s*(.*?)\s*")
 _SOURCE = re.compile(r"(keyset|drain|groups)\s+(\S+?)\.(\S+(?:\s+FINAL)?)\s+by\s+(.+)")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|)", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "h": 3600.0}
-_WINDOW = re.compile(r"(\d\d?):(\d\d)\s*-\s*(\d\d?):(\d\d)(?:\s+(\S+))?", re.ASCII)
 _FLAG = re.compile(r"([A-Za-z_]\w*)(?:\s*=\s*(true|false))?", re.ASCII)
 _EXCLUDE = re.compile(r"(\S+)\s+in\s+\$\{([A-Za-z_]\w*)\}", re.ASCII)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -176,13 +174,7 @@ def _value(key: str, written: str, path: Path, line: int) -> Any:
 
 
 def _window(written: str, wrong: Callable[[str], NoReturn]) -> Window:
-    if not (found := _WINDOW.fullmatch(written)):
-        wrong("Write it as 22:00-05:00, with a time zone behind it if it is not UTC.")
     try:
-        zone = ZoneInfo(found[5] or "UTC")
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # no such name, no name at all, a folder of them
-        wrong(f"{found[5]!r} is no time zone; write one such as Europe/Berlin.")
-    try:
-        return Window(time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4])), zone)
-    except ValueError:
-        wrong("Hours go from 00:00 to 23:59.")
+        return parse(written)
+    except ValueError as error:
+        wrong(str(error))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from stepwell import graph
 from stepwell.databases.database import Database
 from stepwell.errors import HistoryDiffers
 from stepwell.schema.history import History
 from stepwell.scripts.script import Script
+
+if TYPE_CHECKING:
+    from stepwell.window import Window
 
 LOCK_WAIT = 900.0
 """Seconds to wait for another run, unless told otherwise."""
@@ -38,6 +42,13 @@ class Options:
     others: tuple[graph.Step, ...] = ()
     gate: Gate | None = None
     admitted: frozenset[str] = frozenset()
+    window: Window | None = None
+
+    @property
+    def closed(self) -> str:
+        """What every script waits for outside the window, in words; '' inside it."""
+        return self.window.waits() if self.window else ""
+
     override: tuple[str, ...] = ()
 
 
@@ -99,6 +110,7 @@ def make_plan(targets: Sequence[Target], options: Options) -> Plan:
         ],
         skipped=sum(s.version in t.history.applied and s.reference not in again for t in chosen for s in t.scripts),
     )
+    closed = options.closed
     wanted = _wanted(needs, options.to) if options.to else set(ordered)
     for reference in ordered:
         script = scripts.get(reference)
@@ -111,10 +123,12 @@ def make_plan(targets: Sequence[Target], options: Options) -> Plan:
             # One that has begun is past its gates: what it did so far may be what they would object to.
             if reference in options.admitted or histories[script.database].attempt(script.version, "up"):
                 lacking = []
-            elif options.count is None or len(plan.ready) < options.count:
+            elif not closed and (options.count is None or len(plan.ready) < options.count):
                 plan.gated[reference] = lacking
         if lacking:
             plan.waiting[reference] = [other + notes.get(other, "") for other in lacking]
+        elif closed:
+            plan.waiting[reference] = [closed]
         elif options.count is None or len(plan.ready) < options.count:
             plan.ready.append(script)
             done.add(reference)

@@ -57,11 +57,13 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
         held: dict[str, list[str]] = {}
         while True:
             for script in plan.ready:
+                if options.closed:
+                    break
                 if script.reference not in tried and _apply(runner_of(script.database), script, tell):
                     ran.append(script.reference)
                 tried.add(script.reference)
             gated = next((reference for reference in plan.gated if reference not in held), None)
-            if gated is None:
+            if gated is None or options.closed:
                 break
             held[gated] = look(gated, plan.gated[gated], options, runner_of)
             if not held[gated]:
@@ -70,6 +72,9 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
             count = None if options.count is None else options.count - len(tried)
             plan = make_plan(targets, replace(options, count=count))
             check(targets, plan.ready, "up", options)
+        if options.closed:  # it was open when the run began
+            targets = [replace(target, history=history.read(target.database, target.scripts)) for target in targets]
+            plan = replace(make_plan(targets, options), skipped=plan.skipped)
     waiting = plan.waiting | {reference: held[reference] for reference in plan.waiting if held.get(reference)}
     return Result(ran, plan.skipped, waiting)
 
