@@ -78,7 +78,7 @@ def test_whatever_is_not_complete_and_stands_still_has_its_reason(tmp_path: Path
     reasons = {name: one["reason"] for name, one in found.items()}
     assert "nobody runs it: `stepwell job run first`" in reasons["first"]
     assert reasons["second"] == "waits for job/first (pending)"
-    assert "its window is closed; it opens at" in reasons["night"] and "Europe/Berlin" in reasons["night"]
+    assert "waits for the window" in reasons["night"] and "Europe/Berlin" in reasons["night"]
     assert reasons["off"] == "switched off by OFF_ENABLED"
     assert "its last run failed: " in reasons["broken"] and "nowhere" in reasons["broken"]
     assert "`stepwell job resume paused`" in reasons["paused"]
