@@ -20,7 +20,7 @@ import pymysql
 
 Dump = dict[str, str]
 
-_OURS = re.compile(r"schema_migrations_journal|stepwell_lock_\d+")
+_OURS = re.compile(r"(?:schema|stepwell)_migrations_journal|stepwell_lock_\d+")
 _CLOCK = re.compile(r"\bnow\b|now64|now\(|current_timestamp|localtimestamp", re.IGNORECASE)
 
 
@@ -125,7 +125,7 @@ def _readable(columns: list[tuple[Any, ...]], mark: str) -> Iterator[tuple[str, 
     tables: dict[str, list[str]] = {}
     for table, column, default in columns:
         chosen = tables.setdefault(table, [])
-        if table == "schema_migrations":
+        if table in ("schema_migrations", "stepwell_migrations"):
             if column in ("version", "checksum"):
                 chosen.append(column)
         elif not _CLOCK.search(str(default)):

@@ -240,6 +240,20 @@ class CannotAdopt(StepwellError):
         )
 
 
+class NotInStep(StepwellError):
+    """Another tool's table, which is to be kept in step, can't be."""
+
+    exit_code = 3
+
+    def __init__(self, name: str, tool: str, what: str) -> None:
+        super().__init__(
+            f"database {name!r} is kept in step with {tool}: {what}",
+            now="nothing was changed",
+            do=f"Take over what {tool} has applied: stepwell adopt {name}\n"
+            f"Or keep its table in step no longer: stepwell adopt {name} --no-keep-in-step",
+        )
+
+
 class NotTheSame(StepwellError):
     """Converted scripts make another database than the old ones did."""
 

@@ -566,11 +566,14 @@ class Project:
             options = self._options(options, targets)
             return review.noted(outlook.outlook(targets, options), self.config, targets)
 
-    def status(self, options: Options | None = None) -> list[State]:
-        """Every script and its state. Changes nothing."""
-        from stepwell.schema import outlook
+    def status(self, options: Options | None = None, tell: events.Listener = _silent) -> list[State]:
+        """Every script and its state; `tell` hears of other tools' tables that are kept in step. Changes nothing."""
+        from stepwell.schema import events, outlook
 
         with self.targets() as targets:
+            for target in targets:
+                if target.history.in_step:
+                    tell(events.InStep(target.database.name, target.history.in_step))
             return outlook.status(targets, self._options(options, targets))
 
     def way_back(self, options: Options) -> list[tuple[Script, list[str]]]:
@@ -632,6 +635,18 @@ class Project:
                 return takeover.look(database, scripts, tool, self.variables)
             options = Options(lock_wait=lock_wait, variables=self.variables)
             return takeover.adopt(database, scripts, options, tool, as_is, tell)
+        finally:
+            database.close()
+
+    def keep_in_step(self, name: str, tool: str = "", *, keep: bool = True, tell: events.Listener = _silent) -> str:
+        """Write a tool's own table too from now on, or no more. The tool's name. Raises BadRequest, NotInStep."""
+        from stepwell.schema.adopt import in_step
+
+        self._options(Options(database=name))  # refuses a name that is none
+        database, scripts = self.open(name), self.scripts(name)
+        database.connect()
+        try:
+            return in_step.keep(database, scripts, Options(variables=self.variables), tool if keep else None, tell)
         finally:
             database.close()
 

@@ -12,6 +12,11 @@ from stepwell.schema.adopt.takeover import Takeover
 
 def adopt(options: argparse.Namespace, output: Output) -> int:
     project = Project.load(options.project)
+    if options.in_step is False:
+        project.keep_in_step(options.database, keep=False, tell=output.tell)
+        output.line(f"{options.database}: no other tool's table is kept in step any more")
+        output.result({"in_step": ""})
+        return 0
     takeover = project.adopt(
         options.database,
         options.tool,
@@ -25,7 +30,11 @@ def adopt(options: argparse.Namespace, output: Output) -> int:
         output.line(line)
     verb = "would take over" if options.dry_run else "took over"
     output.line(f"{verb} {len(takeover.applied)}, known {len(takeover.known)}; the history is in {takeover.home}")
-    output.result(_as_json(takeover))
+    kept = ""
+    if options.in_step and not options.dry_run:
+        kept = project.keep_in_step(options.database, options.tool, tell=output.tell)
+        output.line(f"from now on {takeover.table} is written too, as {kept} would write it")
+    output.result({**_as_json(takeover), "in_step": kept})
     return 0
 
 

@@ -91,9 +91,17 @@ def down(options: argparse.Namespace, output: Output) -> int:
 
 def status(options: argparse.Namespace, output: Output) -> int:
     from stepwell.hosting import background
+    from stepwell.schema import events
 
     project = Project.load(options.project)
-    states = project.status(_options(options))
+    in_step: dict[str, str] = {}
+
+    def tell(event: events.Event) -> None:
+        if isinstance(event, events.InStep):
+            in_step[event.database] = event.tool
+        output.tell(event)
+
+    states = project.status(_options(options), tell)
     _formats(project, output)
     output.table([("STEP", "STATE", "SINCE"), *((s.reference, s.state, s.since[:16]) for s in states)])
     for state in states:
@@ -102,7 +110,13 @@ def status(options: argparse.Namespace, output: Output) -> int:
     behind = background.look(project.config.folder)
     if behind:
         output.line(f"\n{background.describe(behind)}")
-    output.result({"steps": [state.as_json() for state in states], "background": asdict(behind) if behind else None})
+    output.result(
+        {
+            "steps": [state.as_json() for state in states],
+            "in_step": in_step,
+            "background": asdict(behind) if behind else None,
+        }
+    )
     return 0
 
 

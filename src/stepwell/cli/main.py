@@ -108,10 +108,14 @@ def _parser() -> argparse.ArgumentParser:
     resolve.add_argument("answer", choices=["done", "not-done"])
     base = verb("baseline", commands.baseline, "record scripts as applied without running them", running)
     base.add_argument("reference", help="the last that is there, e.g. state/0042; only `state`: make the tables alone")
-    take = verb("adopt", commands.adopt, "take over what another tool has applied; its table is only read", running)
+    take = verb("adopt", commands.adopt, "take over what another tool has applied", running)
     take.add_argument("database")
     take.add_argument("--from", dest="tool", default="", metavar="TOOL", help="where there are tables of several")
     take.add_argument("--as-is", action="store_true", help="though files differ from what was applied, or are gone")
+    take.add_argument(
+        "--keep-in-step", dest="in_step", action=argparse.BooleanOptionalAction,
+        help="write the tool's own table too from now on, so that there is a way back to it",
+    )  # fmt: skip
     take.add_argument("--dry-run", action="store_true", help="show what would be taken over; change nothing")
     turn = verb(
         "convert", commands.convert, "write another tool's files in Stepwell's own format, proven to be the same"

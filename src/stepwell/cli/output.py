@@ -92,6 +92,8 @@ class Output:
             case events.Linted(errors, warnings):
                 found = f"{plural(errors, 'error')}, {plural(warnings, 'warning')}"
                 self.note(f"lint: {found} in what is applied now, see `stepwell lint`")
+            case events.InStep(database, tool):
+                self.note(f"{database}: kept in step with {tool}, whose table is written too")
             case events.Examined(warnings):
                 for warning in warnings:
                     self.note(f"doctor: {warning}")

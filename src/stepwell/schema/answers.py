@@ -64,6 +64,6 @@ def baseline(targets: Sequence[Target], options: Options, version: str | None, t
                     "Finish it with `stepwell up`, or settle its statements with `stepwell resolve`.",
                 )
         for script in chosen:
-            journal.record(script.version, script.checksum)
+            journal.record(script)
             journal.write("applied", script.version, "up", checksum=script.checksum, note="baseline")
         return [script.reference for script in chosen]

@@ -110,9 +110,9 @@ class Work:
         """Say in `schema_migrations` that the script is applied, or is no more."""
         if self.direction == "up":
             seconds = time.monotonic() - self.started
-            self.runner.journal.record(self.script.version, self.script.checksum, seconds, count)
+            self.runner.journal.record(self.script, seconds, count)
         else:
-            self.runner.journal.forget(self.script)
+            self.runner.journal.revert(self.script)
             # Else the statements of an `up` long ago would be taken for those of the next one.
             before = self.runner.history.applied.get(self.script.version)
             note = f"it was applied {before.at[:19]} by {before.by}" if before else ""

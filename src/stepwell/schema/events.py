@@ -101,6 +101,14 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class InStep:
+    """The own table of another tool is kept in step with this database's history."""
+
+    database: str
+    tool: str
+
+
+@dataclass(frozen=True, slots=True)
 class Passed:
     """A script was not run, as its guards ask: recorded as applied (`marked`), or left for the next run."""
 
@@ -145,6 +153,7 @@ Event = (
     | Settled
     | Finished
     | Accepted
+    | InStep
     | Passed
     | Tolerated
 )

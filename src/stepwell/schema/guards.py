@@ -20,7 +20,7 @@ def passes(runner: Runner, script: Script) -> bool:
         if verdict != "run":
             note = f"{found} instead of {guard.expected}: {guard.query}"
             if verdict == "mark":
-                runner.journal.record(script.version, script.checksum)
+                runner.journal.record(script)
                 runner.journal.write("applied", script.version, "up", checksum=script.checksum, note=f"guard: {note}")
             runner.tell(events.Passed(script.reference, verdict == "mark", note))
             return False

@@ -47,7 +47,7 @@ class Entry(NamedTuple):
     """One line of the journal.
 
     `event` is begun, done, undone, failed, applied, reverted, again, contracted, accepted, admitted, held or
-    overridden; `position` counts statements from 1.
+    overridden; `position` counts statements from 1. Of a database as a whole: in step, `note` being the tool, or ''.
     """
 
     seq: int
@@ -106,6 +106,11 @@ class History:
                 else:
                     attempt.failed[entry.position] = entry
         return attempt
+
+    @property
+    def in_step(self) -> str:
+        """The tool whose own table is kept in step; '' for none."""
+        return next((entry.note for entry in reversed(self.entries) if entry.event == "in step"), "")
 
     def due(self, script: Script) -> bool:
         """Whether `up` has to run a script: for the first time, or again as its front matter asks."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import uuid
 from functools import cache
+from typing import TYPE_CHECKING
 
 from stepwell import __version__
 from stepwell.databases.database import HISTORY, Database, Evidence
 from stepwell.ledger.actor import actor, host
 from stepwell.scripts.script import Script
+
+if TYPE_CHECKING:
+    from stepwell.schema.adopt.in_step import Follower
 
 LAST = "SELECT coalesce(max(seq), 0) FROM {table}_journal"
 WRITE = """
@@ -31,10 +35,13 @@ def whoami() -> str:
 
 
 class Journal:
-    """Writes one database's history. Only for the holder of its lock: it numbers the entries by itself."""
+    """Writes one database's history. Only for the holder of its lock: it numbers the entries by itself.
 
-    def __init__(self, database: Database, table: str = HISTORY) -> None:
-        self.database = database
+    Another tool's table follows what it says of versions, where one is kept in step.
+    """
+
+    def __init__(self, database: Database, table: str = HISTORY, follower: Follower | None = None) -> None:
+        self.database, self.follower = database, follower
         self.run = str(uuid.uuid4())
         for statement in database.tracking_tables(table):
             database.query(statement)
@@ -64,11 +71,18 @@ class Journal:
             (self.seq, self.run, whoami(), version, direction, position, event, checksum, tag, seen, note),
         )
 
-    def record(self, version: str, checksum: str, seconds: float = 0.0, statements: int = 0) -> None:
-        """Say that a version is applied."""
-        self.database.query(
-            self._record, (version, checksum, whoami(), round(seconds, 3), statements, f"stepwell {__version__}")
-        )
+    def record(self, script: Script, seconds: float = 0.0, statements: int = 0) -> None:
+        """Say that a script is applied."""
+        rest = (whoami(), round(seconds, 3), statements, f"stepwell {__version__}")
+        self.database.query(self._record, (script.version, script.checksum, *rest))
+        if self.follower:
+            self.follower.applied(script, seconds)
+
+    def revert(self, script: Script) -> None:
+        """Say that a script was undone."""
+        if self.follower:
+            self.follower.undone(script)
+        self.forget(script)
 
     def forget(self, script: Script) -> None:
         """Say that a script is applied no more, under none of its names."""

@@ -21,6 +21,7 @@ from stepwell.schema.watch import Watcher
 from stepwell.scripts.script import Script
 
 if TYPE_CHECKING:
+    from stepwell.schema.adopt.in_step import Follower
     from stepwell.schema.plan import Options
 
 
@@ -71,7 +72,7 @@ def locked(
                 database = target.database
                 runners[name] = Runner(
                     database,
-                    Journal(database, target.history.table),
+                    Journal(database, target.history.table, _follower(target)),
                     target.history,
                     options.variables,
                     tell,
@@ -81,6 +82,14 @@ def locked(
             return runners[name]
 
         yield fresh, runner_of
+
+
+def _follower(target: Target) -> Follower | None:
+    if not target.history.in_step:
+        return None
+    from stepwell.schema.adopt.in_step import follower
+
+    return follower(target)
 
 
 def _assert_locked(database: Database, holders: Sequence[Database]) -> None:

@@ -36,7 +36,8 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
     """Apply every script that is ready. Raises what `apply` and `review` raise, HistoryDiffers, LockHeld, LockLost."""
     plan = make_plan(targets, options)
     refuse_differences(plan, options.accept)
-    if plan.nothing_to_do and not plan.gated:
+    behind = _behind(targets, plan.ready)
+    if plan.nothing_to_do and not plan.gated and not behind:
         return Result([], plan.skipped, plan.waiting)
     from stepwell.schema.running import accept, check, locked, look, overrule, run  # not for a run with nothing to do
 
@@ -44,6 +45,7 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
     check(targets, plan.ready, "up", options)
     overridden = review(targets, plan.ready, options, tell)
     with locked(targets, options, tell) as (targets, runner_of):
+        _catch_up(targets)
         plan = make_plan(targets, options)
         accept(refuse_differences(plan, options.accept), runner_of)
         overrule(overridden, plan, runner_of)
@@ -79,6 +81,26 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
     return Result(ran, plan.skipped, waiting)
 
 
+def _behind(targets: Sequence[Target], ready: Sequence[Script]) -> bool:
+    """Whether another tool's table that is kept in step lacks something. Raises NotInStep."""
+    found = False
+    for target in targets:
+        if target.history.in_step:
+            from stepwell.schema.adopt import in_step
+
+            in_step.refuse_strangers(target, ready)
+            found = in_step.behind(target) or found
+    return found
+
+
+def _catch_up(targets: Sequence[Target]) -> None:
+    for target in targets:
+        if target.history.in_step:
+            from stepwell.schema.adopt import in_step
+
+            in_step.catch_up(target)
+
+
 def _apply(runner: Runner, script: Script, tell: events.Listener) -> bool:
     """Bring one script to its end, unless it may fail and does. Whether it ran."""
     from stepwell.schema import events
@@ -99,6 +121,7 @@ def down(targets: Sequence[Target], options: Options, tell: events.Listener) -> 
 
     check(targets, to_undo(targets, options), "down", options)
     with locked(targets, options, tell) as (targets, runner_of):
+        _catch_up(targets)
         scripts = to_undo(targets, options)
         for script in scripts:
             run(runner_of(script.database), script, "down")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stepwell.databases.database import Database
-from stepwell.schema.adopt.tool import Record, Tool
+from stepwell.schema.adopt.tool import Change, Record, Tool
 from stepwell.scripts.script import Script
 
 ROWS = "SELECT version_num FROM {table}"
@@ -21,4 +21,20 @@ def read(database: Database, table: str, scripts: Sequence[Script]) -> list[Reco
     return [Record(s.version, s) for s in scripts if s.delegate and s.delegate.applied()]
 
 
-TOOL = Tool("Alembic", ("alembic_version",), frozenset({"version_num"}), read)
+def knows(script: Script) -> bool:
+    return script.delegate is not None
+
+
+def written_by_itself(database: Database, change: Change) -> None:
+    """Alembic runs its revisions, and writes its table."""
+
+
+TOOL = Tool(
+    "Alembic",
+    ("alembic_version",),
+    frozenset({"version_num"}),
+    read,
+    knows,
+    written_by_itself,
+    written_by_itself,
+)

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 
 from stepwell.databases.database import Database
-from stepwell.schema.adopt.tool import Record, Tool
+from stepwell.schema.adopt.tool import Change, Record, Tool
 from stepwell.scripts.formats.flyway import REPEATABLE, VERSIONED, version
 from stepwell.scripts.script import Script
 
@@ -62,4 +62,45 @@ def _spelled(said: str) -> str:
     return ".".join(map(str, version(said)))
 
 
-TOOL = Tool("Flyway", ("flyway_schema_history",), frozenset({"installed_rank", "version", "success"}), read)
+RANK = "SELECT coalesce(max(installed_rank), 0) + 1 FROM {table}"
+WHO = {"postgres": "current_user", "mysql": "substring_index(current_user(), '@', 1)", "sqlite": "''"}
+ADD = """
+INSERT INTO {table}
+  (installed_rank, version, description, type, script, checksum, installed_by, installed_on, execution_time, success)
+VALUES (?, ?, ?, 'SQL', ?, ?, {who}, CURRENT_TIMESTAMP, ?, TRUE)
+"""
+
+
+def knows(script: Script) -> bool:
+    return bool(VERSIONED.fullmatch(script.path.name) or REPEATABLE.fullmatch(script.path.name))
+
+
+def add(database: Database, change: Change) -> None:
+    """A repeatable script gets a row for each run, as Flyway does it."""
+    script, table = change.script, change.table
+    found = VERSIONED.fullmatch(script.path.name) or REPEATABLE.fullmatch(script.path.name)
+    assert found is not None, "only asked for scripts that it knows"
+    version = None if script.front.repeat else found.group(2).replace("_", ".")
+    described = found.groups()[-1].replace("_", " ")
+    (rank,) = database.query(RANK.format(table=table))[0]
+    values = (rank, version, described, script.path.name, checksum_of(script.text), round(change.seconds * 1000))
+    database.query(ADD.format(table=table, who=WHO[database.engine]), values)
+
+
+def remove(database: Database, change: Change) -> None:
+    """Without a row a version is pending in every edition, also in those that know no way back."""
+    found = VERSIONED.fullmatch(change.script.path.name)
+    if found is not None:
+        said = found.group(2).replace("_", ".")
+        database.query(f"DELETE FROM {change.table} WHERE version = ?", (said,))
+
+
+TOOL = Tool(
+    "Flyway",
+    ("flyway_schema_history",),
+    frozenset({"installed_rank", "version", "success"}),
+    read,
+    knows,
+    add,
+    remove,
+)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 
 from stepwell.databases.database import Database
-from stepwell.schema.adopt.tool import Record, Tool
+from stepwell.schema.adopt.tool import Change, Record, Tool, insert, number, numbered
 from stepwell.scripts.script import Script
 
 ROW = "SELECT version, dirty FROM {table}"
@@ -26,4 +27,23 @@ def read(database: Database, table: str, scripts: Sequence[Script]) -> list[Reco
     return [*found, Record(str(at), by_number.get(at), "it is marked as dirty" if dirty else "")]
 
 
-TOOL = Tool("golang-migrate", ("schema_migrations",), frozenset({"version", "dirty"}), read)
+def add(database: Database, change: Change) -> None:
+    _be_at(database, change, [change.script, *change.rest])
+
+
+def remove(database: Database, change: Change) -> None:
+    _be_at(database, change, change.rest)
+
+
+def _be_at(database: Database, change: Change, applied: Sequence[Script]) -> None:
+    """Its one row is the largest version; without any it has none, and -1 where it adds a row for each change."""
+    at = max((int(number(script)) for script in applied), default=-1)
+    if "sequence" in change.columns:
+        insert(database, change.table, {"version": at, "dirty": 0, "sequence": time.time_ns()})
+        return
+    database.query(f"DELETE FROM {change.table}")
+    if at >= 0:
+        database.query(f"INSERT INTO {change.table} (version, dirty) VALUES (?, FALSE)", (at,))
+
+
+TOOL = Tool("golang-migrate", ("schema_migrations",), frozenset({"version", "dirty"}), read, numbered, add, remove)

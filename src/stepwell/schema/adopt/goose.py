@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from stepwell.databases.database import Database
-from stepwell.schema.adopt.tool import Record, Tool
+from stepwell.schema.adopt.tool import Change, Record, Tool, number, numbered
 from stepwell.scripts.script import Script
 
 ROWS = "SELECT version_id, is_applied, tstamp FROM {table} ORDER BY {order}"
@@ -24,4 +24,23 @@ def read(database: Database, table: str, scripts: Sequence[Script]) -> list[Reco
     return list(found.values())
 
 
-TOOL = Tool("goose", ("goose_db_version",), frozenset({"version_id", "is_applied", "tstamp"}), read)
+def add(database: Database, change: Change) -> None:
+    """The table's defaults say the rest."""
+    database.query(
+        f"INSERT INTO {change.table} (version_id, is_applied) VALUES (?, TRUE)", (int(number(change.script)),)
+    )
+
+
+def remove(database: Database, change: Change) -> None:
+    database.query(f"DELETE FROM {change.table} WHERE version_id = ?", (int(number(change.script)),))
+
+
+TOOL = Tool(
+    "goose",
+    ("goose_db_version",),
+    frozenset({"version_id", "is_applied", "tstamp"}),
+    read,
+    numbered,
+    add,
+    remove,
+)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Sequence
 
 from stepwell.databases.database import Database
-from stepwell.schema.adopt.tool import Record, Tool
+from stepwell.schema.adopt.tool import Change, Record, Tool
+from stepwell.scripts.formats.prisma import FILE
 from stepwell.scripts.script import Script
 
 ROWS = """
@@ -30,4 +32,33 @@ def read(database: Database, table: str, scripts: Sequence[Script]) -> list[Reco
     return list(found.values())
 
 
-TOOL = Tool("Prisma", ("_prisma_migrations",), frozenset({"migration_name", "finished_at", "rolled_back_at"}), read)
+ADD = """
+INSERT INTO {table}
+  (id, checksum, migration_name, started_at, finished_at, applied_steps_count)
+VALUES (?, ?, ?, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP, 1)
+"""
+
+
+def knows(script: Script) -> bool:
+    return script.path.name == FILE
+
+
+def add(database: Database, change: Change) -> None:
+    checksum = hashlib.sha256(change.script.path.read_bytes()).hexdigest()
+    values = (str(uuid.uuid4()), checksum, change.script.version)
+    database.query(ADD.format(table=change.table), values)
+
+
+def remove(database: Database, change: Change) -> None:
+    database.query(f"DELETE FROM {change.table} WHERE migration_name = ?", (change.script.version,))
+
+
+TOOL = Tool(
+    "Prisma",
+    ("_prisma_migrations",),
+    frozenset({"migration_name", "finished_at", "rolled_back_at"}),
+    read,
+    knows,
+    add,
+    remove,
+)

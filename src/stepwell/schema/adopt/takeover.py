@@ -69,23 +69,25 @@ def find(database: Database) -> list[tuple[Tool, str]]:
     return found
 
 
-def look(database: Database, scripts: Sequence[Script], wanted: str, variables: Mapping[str, str]) -> Takeover:
-    """What would be taken over; changes nothing. Raises BadRequest where it is not clear from which tool."""
+def only(database: Database, wanted: str) -> tuple[Tool, str]:
+    """The tool that is meant, and its table. Raises BadRequest where that is not clear."""
     found = find(database)
     if wanted:
         found = [one for one in found if wanted.lower() in one[0].name.lower().split()]
-    if len(found) != 1:
-        names = [tool.name for tool, _ in found]
-        what = (
-            f"database {database.name!r} has the tables of {' and of '.join(names)}"
-            if found
-            else (
-                f"database {database.name!r} has no table of {wanted or 'another tool'}{did_you_mean(wanted, _names())}"
-            )
-        )
-        do = "Name one: --from TOOL." if found else f"Known are {', '.join(tool.name for tool in TOOLS)}."
-        raise BadRequest(what, do)
-    tool, table = found[0]
+    if len(found) == 1:
+        return found[0]
+    names = [tool.name for tool, _ in found]
+    if found:
+        what, do = f"has the tables of {' and of '.join(names)}", "Name one: --from TOOL."
+    else:
+        what = f"has no table of {wanted or 'another tool'}{did_you_mean(wanted, _names())}"
+        do = f"Known are {', '.join(tool.name for tool in TOOLS)}."
+    raise BadRequest(f"database {database.name!r} {what}", do)
+
+
+def look(database: Database, scripts: Sequence[Script], wanted: str, variables: Mapping[str, str]) -> Takeover:
+    """What would be taken over; changes nothing. Raises BadRequest where it is not clear from which tool."""
+    tool, table = only(database, wanted)
     columns = database.columns(HISTORY)
     home = BESIDE if columns and not set(history.COLUMNS) <= set(columns) else HISTORY
     before = history.read(database, scripts) if database.columns(home) else History()
@@ -138,9 +140,9 @@ def adopt(
         raise CannotAdopt(database.name, seen.tool, differences)
     Journal(database, seen.home)  # makes the tables, so that the run below finds its own
     target = Target(database, scripts, history.read(database, scripts))
-    with locked([target], options, tell) as (_, runner_of):
+    with locked([target], options, tell) as ((fresh,), _):
         seen = look(database, scripts, wanted, options.variables)
-        journal = runner_of(database.name).journal
+        journal = Journal(database, fresh.history.table)  # followed by no table: it is the tool's own word
         with database.transaction() if database.transactional else nullcontext():
             for record in seen.applied:
                 _record(journal, record, seen.tool)
@@ -153,7 +155,7 @@ def _record(journal: Journal, record: Record, tool: str) -> None:
     assert record.script is not None  # those without one are `missing`
     version, checksum = record.script.version, record.script.checksum
     when = " ".join(part for part in (record.at[:19], f"by {record.by}" if record.by else "") if part)
-    journal.record(version, checksum)
+    journal.record(record.script)
     note = f"adopted from {tool}: {record.said} {when}".strip()
     journal.write("applied", version, "up", checksum=checksum, note=note)
 

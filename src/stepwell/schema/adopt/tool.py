@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stepwell.databases.database import Database
@@ -26,13 +27,49 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A script that is applied, or undone, at this moment, and where the tool keeps that.
+
+    `table` is spelled as in SQL, `columns` are its columns in small letters. `rest` are the scripts that are applied
+    beside this one, and `seconds` is how long it took.
+    """
+
+    table: str
+    columns: frozenset[str]
+    script: Script
+    rest: Sequence[Script]
+    seconds: float = 0.0
+
+
+def number(script: Script) -> str:
+    """The digits that a script's name begins with; '' for none."""
+    found = re.match("[0-9]+", script.version)
+    return found.group() if found else ""
+
+
+def numbered(script: Script) -> bool:
+    return bool(number(script))
+
+
+def insert(database: Database, table: str, values: Mapping[str, object]) -> None:
+    """Add a row. A value of None is NULL."""
+    names, marks = ", ".join(values), ", ".join("?" for _ in values)
+    database.query(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
     """A tool by the tables that it may keep, and the columns they must have at least, in small letters.
 
-    `read` gives its records in the order they were applied, from a table of a name.
+    `read` gives its records in the order they were applied, from a table of a name. `knows` tells whether the tool
+    could have such a script; `add` says in its table that it is applied, as the tool would, and `remove` takes that
+    back.
     """
 
     name: str
     tables: tuple[str, ...]
     columns: frozenset[str]
     read: Callable[[Database, str, Sequence[Script]], list[Record]]
+    knows: Callable[[Script], bool]
+    add: Callable[[Database, Change], None]
+    remove: Callable[[Database, Change], None]

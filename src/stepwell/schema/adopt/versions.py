@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from stepwell.databases.database import Database
-from stepwell.schema.adopt.tool import Record, Tool
+from stepwell.schema.adopt.tool import Change, Record, Tool, insert, number, numbered
 from stepwell.scripts.script import Script
 
 ROWS = "SELECT version FROM {table} ORDER BY version"
@@ -23,4 +23,17 @@ def read(database: Database, table: str, scripts: Sequence[Script]) -> list[Reco
     return [Record(str(said), by_number.get(str(said))) for (said,) in rows]
 
 
-TOOL = Tool("dbmate or Rails", ("schema_migrations",), frozenset({"version"}), read)
+def add(database: Database, change: Change) -> None:
+    insert(database, change.table, {"version": number(change.script)})
+
+
+def remove(database: Database, change: Change) -> None:
+    version = number(change.script)
+    column = next((name for name in ("applied", "active") if name in change.columns), "")
+    if column:
+        insert(database, change.table, {"version": version, column: 0})
+    else:
+        database.query(f"DELETE FROM {change.table} WHERE version = ?", (version,))
+
+
+TOOL = Tool("dbmate or Rails", ("schema_migrations",), frozenset({"version"}), read, numbered, add, remove)
