@@ -245,12 +245,11 @@ class NotInStep(StepwellError):
 
     exit_code = 3
 
-    def __init__(self, name: str, tool: str, what: str) -> None:
+    def __init__(self, name: str, tool: str, what: str, do: str) -> None:
         super().__init__(
             f"database {name!r} is kept in step with {tool}: {what}",
             now="nothing was changed",
-            do=f"Take over what {tool} has applied: stepwell adopt {name}\n"
-            f"Or keep its table in step no longer: stepwell adopt {name} --no-keep-in-step",
+            do=f"{do}\nOr keep its table in step no longer: stepwell adopt {name} --no-keep-in-step",
         )
 
 

@@ -177,6 +177,17 @@ def test_what_the_tool_has_applied_by_itself_is_taken_over_and_never_undone(tmp_
     assert dumping.query(sqlite_url, "SELECT x FROM b") == ["10"]
 
 
+def test_what_the_tool_has_undone_by_itself_is_told_and_not_claimed(tmp_path: Path, sqlite_url: str) -> None:
+    made = Project.load(kept(tmp_path, sqlite_url, "dbmate"))
+    made.adopt("state")
+    made.keep_in_step("state")
+    made.up()
+    send(sqlite_url, "DELETE FROM schema_migrations WHERE version = '010'")
+    with pytest.raises(NotInStep, match="has undone state/010_more"):
+        made.up()
+    assert rows(sqlite_url, "dbmate") == [("001",)]
+
+
 def test_a_script_that_the_tool_could_not_have_is_refused_before_anything_is_run(
     tmp_path: Path, sqlite_url: str
 ) -> None:

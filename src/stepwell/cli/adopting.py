@@ -25,7 +25,9 @@ def adopt(options: argparse.Namespace, output: Output) -> int:
         lock_wait=options.lock_wait,
         tell=output.tell,
     )
-    output.line(f"{options.database}: {takeover.tool}, table {takeover.table} (only read)")
+    output.line(
+        f"{options.database}: {takeover.tool}, table {takeover.table}{'' if options.in_step else ' (only read)'}"
+    )
     for line in _lines(takeover):
         output.line(line)
     verb = "would take over" if options.dry_run else "took over"

@@ -95,7 +95,7 @@ def _behind(targets: Sequence[Target], ready: Sequence[Script]) -> bool:
 
 def _catch_up(targets: Sequence[Target]) -> None:
     for target in targets:
-        if target.history.in_step:
+        if target.history.in_step and not target.database.transactional:
             from stepwell.schema.adopt import in_step
 
             in_step.catch_up(target)

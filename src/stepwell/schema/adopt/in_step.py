@@ -56,7 +56,9 @@ class Follower:
             and (script.late or index > newest)
         ]
         if ahead:
-            raise NotInStep(self.database.name, self.tool.name, f"{self.tool.name} has applied {', '.join(ahead)}")
+            what = f"{self.tool.name} has applied {', '.join(ahead)}"
+            do = f"Take it over: stepwell adopt {self.database.name}"
+            raise NotInStep(self.database.name, self.tool.name, what, do)
         return [script for script in applied if script.version not in found and self.tool.knows(script)]
 
     def _change(self, script: Script, seconds: float = 0.0) -> Change:
@@ -72,7 +74,7 @@ def follower(target: Target) -> Follower | None:
     tool = next(tool for tool in TOOLS if tool.name == target.history.in_step)
     table = next((table for found, table in find(target.database) if found is tool), "")
     if not table:
-        raise NotInStep(target.database.name, tool.name, f"the table of {tool.name} is gone")
+        raise NotInStep(target.database.name, tool.name, "its table is gone", "Put it back.")
     return Follower(target.database, tool, table, target.scripts, set(target.history.applied))
 
 
@@ -84,13 +86,21 @@ def refuse_strangers(target: Target, scripts: Sequence[Script]) -> None:
     for script in scripts:
         if script.database == target.database.name and not following.tool.knows(script):
             what = f"{script.reference} ({script.path.name}) is no script that {following.tool.name} could have"
-            raise NotInStep(target.database.name, following.tool.name, what)
+            raise NotInStep(target.database.name, following.tool.name, what, "Name it as that tool would.")
 
 
 def behind(target: Target) -> bool:
-    """Whether the table lacks what is applied. Raises NotInStep."""
+    """Whether the table lacks what is applied, for a crash came between. Raises NotInStep.
+
+    Where both records are one commit no crash can: the tool itself has undone it.
+    """
     following = follower(target)
-    return following is not None and bool(following.lacks(target.history))
+    lacking = following.lacks(target.history) if following else []
+    if following and lacking and target.database.transactional:
+        what = f"{following.tool.name} has undone {', '.join(script.reference for script in lacking)}"
+        do = f"Apply it there again: here it still counts as applied, and {target.database.name} is without it."
+        raise NotInStep(target.database.name, following.tool.name, what, do)
+    return bool(lacking)
 
 
 def catch_up(target: Target) -> None:
