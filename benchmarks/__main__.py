@@ -6,9 +6,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import apply, backfill, copy, copying, diff, lint, servers, startup, tools
+from benchmarks import apply, backfill, checks, copy, copying, diff, lint, servers, startup, tools
 
-NAMES = ("startup", "apply", "copy", "copying", "diff", "backfill", "lint")
+NAMES = ("startup", "apply", "copy", "copying", "backfill", "checks", "diff", "lint")
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
@@ -22,15 +22,11 @@ with tempfile.TemporaryDirectory(prefix="stepwell-bench-") as temporary:
         copy.main(folder)
     if "lint" in chosen:
         lint.main(folder)
-    if "copying" in chosen:
-        with servers.running(folder / "copying-servers") as databases:
-            copying.main(folder, databases)
-    if "backfill" in chosen:
-        with servers.running(folder / "backfill-servers") as databases:
-            backfill.main(folder, databases)
-    if "diff" in chosen:
-        with servers.running(folder / "diff-servers") as databases:
-            diff.main(folder, databases)
+    for beside_servers in (copying, backfill, checks, diff):
+        name = beside_servers.__name__.rpartition(".")[2]
+        if name in chosen:
+            with servers.running(folder / f"{name}-servers") as databases:
+                beside_servers.main(folder, databases)
     if {"startup", "apply"} & set(chosen):
         (folder / "peers").mkdir()
         peers = tools.install(folder / "peers")

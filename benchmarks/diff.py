@@ -12,8 +12,7 @@ from itertools import combinations
 from pathlib import Path
 
 from benchmarks import servers, table
-from benchmarks.measure import Command, Cost, interleaved, run
-from stepwell.databases import open_database
+from benchmarks.measure import Command, Cost, interleaved, run, send
 
 ROUNDS = 3
 ROWS = 1_000_000
@@ -150,13 +149,9 @@ def runs(one: str, other: str, urls: Mapping[str, str], rows: int) -> dict[str, 
 
 def fill(name: str, url: str, rows: int) -> None:
     """Make the tables: two alike, of which one is altered in ten rows."""
-    database = open_database(name, url, Path("/"))
-    database.connect()
-    for made in ("same", "ten"):
-        for statement in FILL[name]:
-            database.query(statement.format(table=made, rows=rows))
-    database.query((ALTERED_THERE if name == "ClickHouse" else ALTERED).format(rows=rows))
-    database.close()
+    altered = ALTERED_THERE if name == "ClickHouse" else ALTERED
+    made = [statement.replace("{table}", table) for table in ("same", "ten") for statement in FILL[name]]
+    send(url, *(statement.replace("{rows}", str(rows)) for statement in (*made, altered)))
 
 
 def show(title: str, costs: Mapping[str, Cost]) -> None:

@@ -64,6 +64,24 @@ def run(command: Command) -> Cost:
     return Cost(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
 
+SEND = """
+import sys
+from pathlib import Path
+from stepwell.databases import open_database
+
+database = open_database("filled", sys.argv[1], Path("/"))
+database.connect()
+for statement in sys.argv[2:]:
+    database.query(statement)
+database.close()
+"""
+
+
+def send(url: str, *statements: str) -> None:
+    """Send statements from a process of their own: a child's largest memory begins with what its parent has."""
+    run(Command((sys.executable, "-c", SEND, url, *statements)))
+
+
 def interleaved(runs: Mapping[str, Callable[[], Cost]], rounds: int) -> dict[str, Cost]:
     """The median cost of each, all of them run once a round, so that what disturbs the machine disturbs all."""
     costs: dict[str, list[Cost]] = {name: [] for name in runs}

@@ -286,6 +286,7 @@ OTHER: dict[str, tuple[Column, Column]] = {
     "a space at the end": (("mysql", "varchar(9)", "'a '"), ("postgres", "text", "'a'")),
     "NULL and nothing": (("postgres", "text", "NULL"), ("clickhouse", "String", "''")),
     "NULL and the letter it is written with": (("postgres", "text", "NULL"), ("mysql", "text", "'N'")),
+    "NULL and that letter in SQLite": (("postgres", "int", "NULL"), ("sqlite", "NUMERIC", "'N'")),
     "NULL and zero": (("postgres", "int", "NULL"), ("mysql", "int", "0")),
     "nanoseconds": (("clickhouse", "DateTime64(9, 'UTC')", "toDateTime64('2024-03-01 00:00:00.123456789', 9, 'UTC')"), ("postgres", "timestamptz", "'2024-03-01 00:00:00.123456Z'")),
     "numbers past a double": (("postgres", "bigint", "9007199254740993"), ("clickhouse", "Int64", "9007199254740992")),

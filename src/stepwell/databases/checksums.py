@@ -1,7 +1,7 @@
 r"""Checksums of rows that come out alike in every engine, each computed inside its own database.
 
 A row becomes a text, by SQL of its engine: the text of each value as its form says (`Form`), joined by commas. What is
-of any length stands behind its length, `5:apple`, or as its MD5 where it is longer than LONG bytes; NULL is `N`. So
+of any length stands behind its length, `5,apple`, and as its MD5 where it is longer than LONG bytes; NULL is `N`. So
 different rows never have the same text, and a text has a bound. From there on the engines share one function: MD5.
 
     columns   what a table has, in terms that engines share
@@ -27,7 +27,7 @@ from typing import Protocol, cast
 from stepwell.databases.database import Database
 
 LONG = 100
-"""Bytes from which on a text is represented by its MD5."""
+"""Bytes beyond which a text is represented by its MD5."""
 
 
 class Family(Enum):
@@ -107,7 +107,7 @@ class Spelled:
     @property
     def bound(self) -> int:
         """The most bytes it takes in a row's text."""
-        return BOUNDED.get(self.form, LONG + 4) + 1
+        return BOUNDED.get(self.form, LONG + 12) + 1
 
 
 class Checksums(Protocol):

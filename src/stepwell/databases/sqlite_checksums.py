@@ -125,10 +125,10 @@ def _md5(text: str) -> str:
 def _frame(text: str | None, bounded: int) -> str:
     if text is None:
         return "N"
-    if bounded and "," not in text:
+    if bounded and "," not in text and text != "N":
         return text
     length = len(text.encode(errors="surrogatepass"))
-    return _md5(text) if length > LONG else f"{length}:{text}"
+    return f"{length},{_md5(text) if length > LONG else text}"
 
 
 class _Digest:

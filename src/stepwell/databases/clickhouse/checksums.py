@@ -19,12 +19,11 @@ DIGEST = 8 << 20
 COLUMNS = """
 SELECT name, type
 FROM system.columns
-WHERE database = ? AND table = ?
+WHERE database = ? AND table = ? AND default_kind <> 'EPHEMERAL'
 ORDER BY position
 """
 TABLE = "SELECT engine, total_rows FROM system.tables WHERE database = ? AND name = ?"
 
-COMMA = ", ',', "
 REPLACING = ("Replacing", "Collapsing", "Summing", "Aggregating", "Coalescing")
 """Engines of tables in which one row may be there several times until its parts are merged."""
 
@@ -122,15 +121,15 @@ def text(spelled: Spelled) -> str:
 
 def row(columns: Sequence[Spelled]) -> str:
     """SQL for the text of a row."""
-    framed = [_framed(column) for column in columns]
-    return f"concat({COMMA.join(framed)})" if len(framed) > 1 else framed[0]
+    return f"concatWithSeparator(',', {', '.join(map(_framed, columns))})"
 
 
 def _framed(spelled: Spelled) -> str:
     value = text(spelled)
     if spelled.form not in BOUNDED:
-        whole = f"concat(toString(length({value})), ':', {value})"
-        value = f"if(length({value}) > {LONG}, lower(hex(MD5({value}))), {whole})"
+        value = (
+            f"concat(toString(length({value})), ',', if(length({value}) > {LONG}, lower(hex(MD5({value}))), {value}))"
+        )
     return f"ifNull({value}, 'N')" if spelled.column.nullable else value
 
 

@@ -63,6 +63,7 @@ class ClickhouseDatabase:
         self.database = url.database or "default"
         self._client: Any = None
         self._looker: Any = None
+        self._streamer: Any = None
         self._settings: dict[str, str] = {}
         self._open = ExitStack()
         self._lock: Callable[[], None] | None = None
@@ -88,10 +89,10 @@ class ClickhouseDatabase:
             raise
 
     def close(self) -> None:
-        for client in (self._looker, self._client):
+        for client in (self._streamer, self._looker, self._client):
             if client is not None:
                 client.close()
-        self._client = self._looker = None
+        self._client = self._looker = self._streamer = None
         self._open.close()
 
     def reset(self) -> None:
@@ -203,27 +204,26 @@ class ClickhouseDatabase:
     def unload(self, text: str, parameters: Sequence[Any] = ()) -> Generator[bytes, None, None]:
         if parameters:
             text, parameters = percent_style(text, self.engine), tuple(parameters)
-        # A chDB client can't do anything else before its stream has ended.
-        client = self._second_client()
+        # The server keeps the answer until it is whole: an error in the middle would look like a row.
+        settings = {} if self.embedded else {"wait_end_of_query": 1}
         try:
-            # The server keeps the answer until it is whole: an error in the middle would look like a row.
-            settings = {} if self.embedded else {"wait_end_of_query": 1}
-            with client.raw_stream(text, parameters or None, settings, fmt="TabSeparated") as blocks:
+            with (
+                self._for_a_stream() as client,
+                client.raw_stream(text, parameters or None, settings, fmt="TabSeparated") as blocks,
+            ):
                 yield from lines.chunks(blocks)
         except Exception as error:
             raise refused(error) from None
-        finally:
-            if client is not self._client:
-                client.close()
 
     @contextmanager
     def stream(self, text: str, timeout: float) -> Iterator[Stream]:
-        # A chDB client can't do anything else before its stream has ended.
-        client = self._second_client()
         # As for `unload`: an error in the middle would look like the end.
         chosen = LONG | {"max_execution_time": str(timeout)} | ({} if self.embedded else {"wait_end_of_query": "1"})
         try:
-            with client.query_row_block_stream(text, settings=chosen, query_formats=reading.FORMATS) as blocks:
+            with (
+                self._for_a_stream() as client,
+                client.query_row_block_stream(text, settings=chosen, query_formats=reading.FORMATS) as blocks,
+            ):
                 # Without a row there is no block, and without a block the driver knows no column.
                 described = [] if blocks.source.column_names else self._ask(f"DESCRIBE (\n{text}\n)")
                 yield reading.stream(blocks, described)
@@ -231,8 +231,25 @@ class ClickhouseDatabase:
             raise
         except Exception as error:
             raise refused(error) from None
+
+    @contextmanager
+    def _for_a_stream(self) -> Iterator[Any]:
+        """A client that reads a stream: a chDB client can't do anything else before its stream has ended.
+
+        After the end it is kept for the next: opening one takes longer than reading a thousand rows.
+        """
+        if not self.embedded:
+            yield self._client
+            return
+        client, self._streamer = self._streamer or self._second_client(), None
+        ended = False
+        try:
+            yield client
+            ended = True
         finally:
-            if client is not self._client:
+            if ended and self._streamer is None:
+                self._streamer = client
+            else:
                 client.close()
 
     def load(self, table: str, columns: Sequence[str], rows: bytes) -> None:

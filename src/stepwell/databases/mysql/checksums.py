@@ -60,7 +60,6 @@ FAMILIES = (
     (Family.JSON, ("json",)),
 )
 FAMILY = {name: family for family, names in FAMILIES for name in names}
-COMMA = ", ',', "
 PLAIN = ("utf8mb4", "ascii", "")
 
 
@@ -104,20 +103,26 @@ def _place(table: str) -> tuple[str | None, str]:
 
 def text(spelled: Spelled) -> str:
     """SQL for the text of a column's value."""
+    value = _value(spelled)
+    return f"CAST({value} AS CHAR)" if spelled.form in BOUNDED else value
+
+
+def _value(spelled: Spelled) -> str:
+    """SQL for what becomes that text by itself where it is part of a longer one: CAST would copy it once more."""
     column, kind, family = quote(spelled.column.name), spelled.column.type, spelled.column.family
     match spelled.form:
         case Form.INTEGER if "zerofill" in kind or kind.startswith("bit"):
-            return f"CAST({column} + 0 AS CHAR)"
+            return f"{column} + 0"
         case Form.DECIMAL if spelled.scale is None:
-            return _trimmed(f"CAST({column} + 0 AS CHAR)") if spelled.column.scale else f"CAST({column} + 0 AS CHAR)"
+            return _trimmed(f"{column} + 0") if spelled.column.scale else f"{column} + 0"
         case Form.DECIMAL if family is Family.INTEGER or spelled.scale != spelled.column.scale or "zerofill" in kind:
-            return f"CAST(CAST({column} AS DECIMAL(65, {spelled.scale})) AS CHAR)"
+            return f"CAST({column} AS DECIMAL(65, {spelled.scale}))"
         case Form.FLOAT:
-            return f"CAST({column} + 0e0 AS CHAR)"  # FLOAT would be written with six digits
+            return f"{column} + 0e0"  # FLOAT would be written with six digits
         case Form.MOMENT if family is Family.DATE:
             return f"CONCAT({column}, ' 00:00:00')"
         case Form.MOMENT | Form.TIME if "(" in kind:
-            return _trimmed(f"CAST({column} AS CHAR)")
+            return _trimmed(column)
         case Form.UUID if family is Family.BYTES:
             return f"LOWER(HEX({column}))"
         case Form.UUID:
@@ -130,7 +135,9 @@ def text(spelled: Spelled) -> str:
             return f"LOWER(HEX(CONVERT({column} USING utf8mb4)))"
         case Form.TEXT | Form.JSON:
             return _characters(spelled.column)
-    return f"CAST({column} AS CHAR)"
+        case Form.ARRAY | Form.ANY:
+            return f"CAST({column} AS CHAR)"
+    return column
 
 
 def _characters(column: Typed) -> str:
@@ -148,15 +155,16 @@ def _trimmed(number: str) -> str:
 
 def row(columns: Sequence[Spelled]) -> str:
     """SQL for the text of a row."""
-    # CAST for what has no other text yet would copy each value once more: CONCAT spells it the same.
-    return f"CONCAT({COMMA.join(map(_framed, columns))})"
+    return f"CONCAT_WS(',', {', '.join(map(_framed, columns))})"  # it leaves NULL out
 
 
 def _framed(spelled: Spelled) -> str:
-    value = text(spelled)
-    if spelled.form not in BOUNDED:
-        value = f"IF(LENGTH({value}) > {LONG}, MD5({value}), CONCAT(LENGTH({value}), ':', {value}))"
-    return f"IFNULL({value}, 'N')" if spelled.column.nullable else value
+    value, nullable = _value(spelled), spelled.column.nullable
+    if spelled.form in BOUNDED:
+        return f"IFNULL({value}, 'N')" if nullable else value
+    length = f"LENGTH({value})"
+    shown = f"IFNULL({length}, 'N')" if nullable else length
+    return f"{shown}, IF({length} > {LONG}, MD5({value}), {value})"
 
 
 def digest(row: str, key: str, found: str, most: int) -> str:

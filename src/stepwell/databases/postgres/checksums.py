@@ -26,6 +26,9 @@ __all__ = [
 DIGEST = 8 << 20
 """Bytes of rows in one digest."""
 
+WIDE = 40
+"""Columns that one call of a function puts together."""
+
 SETTINGS = """
 SELECT
   set_config('DateStyle', 'ISO, YMD', false),
@@ -148,15 +151,19 @@ def text(spelled: Spelled) -> str:
 
 def row(columns: Sequence[Spelled]) -> str:
     """SQL for the text of a row."""
-    return " || ',' || ".join(map(_framed, columns))
+    # concat_ws is faster than a chain of ||, and leaves NULL out; but a function takes a hundred arguments at most.
+    parts = [columns[start : start + WIDE] for start in range(0, len(columns), WIDE)]
+    texts = [f"concat_ws(',', {', '.join(map(_framed, part))})" for part in parts]
+    return texts[0] if len(texts) == 1 else f"concat_ws(',', {', '.join(texts)})"
 
 
 def _framed(spelled: Spelled) -> str:
-    value = text(spelled)
-    if spelled.form not in BOUNDED:
-        length = f"octet_length({value})"
-        value = f"CASE WHEN {length} > {LONG} THEN md5({value}) ELSE {length} || ':' || {value} END"
-    return f"coalesce({value}, 'N')" if spelled.column.nullable else f"({value})"
+    value, nullable = text(spelled), spelled.column.nullable
+    if spelled.form in BOUNDED:
+        return f"coalesce({value}, 'N')" if nullable else value.removesuffix("::text")
+    length = f"octet_length({value})"
+    shown = f"coalesce({length}::text, 'N')" if nullable else length
+    return f"{shown}, CASE WHEN {length} > {LONG} THEN md5({value}) ELSE {value} END"
 
 
 def digest(row: str, key: str, found: str, most: int) -> str:
