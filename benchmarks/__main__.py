@@ -6,9 +6,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import apply, backfill, checks, copy, copying, diff, lint, servers, startup, tools
+from benchmarks import apply, backfill, checks, copy, copying, diff, formats, lint, servers, startup, tools
 
-NAMES = ("startup", "apply", "copy", "copying", "backfill", "checks", "diff", "lint")
+NAMES = ("startup", "apply", "copy", "copying", "backfill", "checks", "diff", "lint", "formats")
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
@@ -22,7 +22,7 @@ with tempfile.TemporaryDirectory(prefix="stepwell-bench-") as temporary:
         copy.main(folder)
     if "lint" in chosen:
         lint.main(folder)
-    for beside_servers in (copying, backfill, checks, diff):
+    for beside_servers in (copying, backfill, checks, diff, formats):
         name = beside_servers.__name__.rpartition(".")[2]
         if name in chosen:
             with servers.running(folder / f"{name}-servers") as databases:
