@@ -16,7 +16,7 @@ from stepwell.config import Config
 from stepwell.databases import open_database
 from stepwell.databases import url as urls
 from stepwell.databases.database import Database
-from stepwell.errors import BadProject, BadRequest, LedgerNotRelational, SchemaUnfit, did_you_mean
+from stepwell.errors import BadProject, BadRequest, LedgerNotRelational, NotAgreed, SchemaUnfit, did_you_mean
 from stepwell.schema import history, plan, upgrade
 from stepwell.schema.plan import LOCK_WAIT, Options, Target
 from stepwell.schema.upgrade import Result
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from stepwell.schema.outlook import Outlook, State
     from stepwell.scripts.convert import Conversion
     from stepwell.window import Window
+
+    Agree = Callable[[Outlook], bool]
 
 # What only some verbs need is imported by them: `up` with nothing to do must start fast.
 
@@ -121,10 +123,22 @@ class Project:
                 targets.append(Target(database, scripts, history.read(database, scripts)))
             yield targets
 
-    def up(self, options: Options | None = None, tell: events.Listener = _silent) -> Result:
-        """Apply every script that is ready, in the order of the graph."""
+    def up(self, options: Options | None = None, tell: events.Listener = _silent, agree: Agree | None = None) -> Result:
+        """Apply every script that is ready, in the order of the graph.
+
+        `agree` is asked with the plan before anything is changed, if there is something to do. Raises NotAgreed.
+        """
+
+        def review(
+            targets: Sequence[Target], ready: Sequence[Script], options: Options, tell: events.Listener
+        ) -> list[str]:
+            overridden = self._review(targets, ready, options, tell)
+            if agree and not agree(self._outlook(targets, options)):
+                raise NotAgreed
+            return overridden
+
         with self.targets(options.lock_wait if options else LOCK_WAIT) as targets:
-            return upgrade.up(targets, self._options(options, targets), tell, self._review)
+            return upgrade.up(targets, self._options(options, targets), tell, review)
 
     def outside_window(self) -> Project:
         """This project without its window. Jobs keep those of their own; what begins meanwhile is recorded."""
@@ -559,12 +573,14 @@ class Project:
 
     def outlook(self, options: Options | None = None) -> Outlook:
         """What `up` would do now, script by script. Changes nothing."""
+        with self.targets() as targets:
+            return self._outlook(targets, self._options(options, targets))
+
+    def _outlook(self, targets: Sequence[Target], options: Options) -> Outlook:
         from stepwell.safety.lint import review
         from stepwell.schema import outlook
 
-        with self.targets() as targets:
-            options = self._options(options, targets)
-            return review.noted(outlook.outlook(targets, options), self.config, targets)
+        return review.noted(outlook.outlook(targets, options), self.config, targets)
 
     def status(self, options: Options | None = None, tell: events.Listener = _silent) -> list[State]:
         """Every script and its state; `tell` hears of other tools' tables that are kept in step. Changes nothing."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -114,14 +113,11 @@ def _agreed(project: Project, definition: Definition, output: Output) -> bool:
     what = f"give {plural(count, 'row')} of {place} their old values back"
     if definition.undo:
         what = "take back all that it did by its own undo"
-    if output.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not output.can_ask:
         raise BadRequest(
             f"undo would {what}, and nobody is there to agree", "Say --yes; --dry-run shows what would be done."
         )
-    try:
-        return input(f"{definition.reference} will {what}. Go on? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
+    return output.ask(f"{definition.reference} will {what}. Go on?")
 
 
 def _back(

@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stepwell.cli.output import Output, plural
 from stepwell.errors import BadRequest
+from stepwell.ledger.actor import actor
 from stepwell.project import Project
 from stepwell.schema.plan import Options
+
+if TYPE_CHECKING:
+    from stepwell.schema.outlook import Outlook
 
 
 def _options(options: argparse.Namespace) -> Options:
@@ -35,7 +40,13 @@ def up(options: argparse.Namespace, output: Output) -> int:
         return serving.up_within_budget(project, options, output)
     if options.needs:
         raise BadRequest("--needs says what is enough within a budget, and there is none", "Add --wait-budget 25s.")
-    result = project.up(_options(options), output.tell)
+    ask = output.can_ask and not options.yes
+
+    def agree(outlook: Outlook) -> bool:
+        _show_plan(outlook, output)
+        return output.ask(f"Apply {plural(len(outlook.scripts), 'script')} as {actor()}?")
+
+    result = project.up(_options(options), output.tell, agree if ask else None)
     if options.wait:
         from stepwell.cli import jobs
 
@@ -50,6 +61,17 @@ def plan(options: argparse.Namespace, output: Output, statements: bool = False) 
     project = Project.load(options.project)
     outlook = project.outlook(_options(options))
     _formats(project, output)
+    _show_plan(outlook, output, statements)
+    output.line(f"would apply {len(outlook.scripts)}, skip {outlook.skipped}")
+    if outlook.release.points:
+        from stepwell.cli import points
+
+        points.show(outlook.release, output)
+    output.result(outlook.as_json())
+    return 0
+
+
+def _show_plan(outlook: Outlook, output: Output, statements: bool = False) -> None:
     for script in outlook.scripts:
         output.line(f"{script.reference:<48} {plural(len(script.statements), 'statement')}, {script.way}")
         for warning in script.warnings:
@@ -61,13 +83,6 @@ def plan(options: argparse.Namespace, output: Output, statements: bool = False) 
     for difference in outlook.differences:
         output.line(f"{difference.reference} {difference.what}: `up` will stop unless it is accepted")
     _waiting(outlook.waiting, output)
-    output.line(f"would apply {len(outlook.scripts)}, skip {outlook.skipped}")
-    if outlook.release.points:
-        from stepwell.cli import points
-
-        points.show(outlook.release, output)
-    output.result(outlook.as_json())
-    return 0
 
 
 def down(options: argparse.Namespace, output: Output) -> int:

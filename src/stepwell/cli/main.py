@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         "--override", action="append", default=[], metavar="ITEM",
         help="begin in spite of this finding of `stepwell doctor`, e.g. disk-space; is recorded",
     )  # fmt: skip
+    up.add_argument("--yes", action="store_true", help="do not ask; without a terminal it never does")
     up.add_argument("--dry-run", action="store_true", help="show the statements; change nothing")
     down = verb("down", commands.down, "undo the last script of a database", chosen, running)
     down.add_argument("--dry-run", action="store_true", help="show the statements; change nothing")

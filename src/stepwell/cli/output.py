@@ -46,6 +46,19 @@ class Output:
             self._clear()
         print(text, file=sys.stderr, flush=True)
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether a person sits at both ends, and no program reads."""
+        return not self.as_json and sys.stdin.isatty() and sys.stdout.isatty()
+
+    def ask(self, question: str) -> bool:
+        """Put a question to the person at the terminal; no answer is a no."""
+        self._clear()
+        try:
+            return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        except EOFError:
+            return False
+
     def result(self, value: dict[str, Any]) -> None:
         """The whole result for a program."""
         if self.as_json:
