@@ -680,7 +680,7 @@ class CheckBroken(StepwellError):
             f"{reference} could not be run, so nothing is known of what it checks",
             where=where,
             said=said,
-            now="nothing was recorded; steps that require it wait",
+            now="it counts as not holding; steps that require it wait",
             do=do,
         )
 
@@ -748,6 +748,45 @@ class SnapshotExists(StepwellError):
             f"there is a snapshot {name!r} already, taken {taken}",
             now="it was left as it is",
             do=f"Compare with it, or take it anew; the old rows are then gone: stepwell snapshot take {name} --replace",
+        )
+
+
+class BadRunbook(StepwellError):
+    """A runbook's file is not as it must be. `line` counts from 1; 0 where the file as a whole is meant."""
+
+    exit_code = 2
+
+    def __init__(self, path: PurePath, line: int, what: str, do: str) -> None:
+        super().__init__(what, where=f"{path}:{line}" if line else str(path), now="nothing was recorded", do=do)
+
+
+class NotASigner(StepwellError):
+    """The runbook lists who may sign an item, and whoever runs this is not among them."""
+
+    exit_code = 2
+
+    def __init__(self, reference: str, where: str, who: str, may: Sequence[str]) -> None:
+        super().__init__(
+            f"{who} may not answer for {reference}",
+            where=where,
+            said=f"it is for {', '.join(may)}",
+            now="nothing was recorded",
+            do="Ask one of them. A pipeline says by STEPWELL_ACTOR who is behind it.",
+        )
+
+
+class RollbackStopped(StepwellError):
+    """The way back came to an item that is not as it must be before it can go on."""
+
+    exit_code = 7
+
+    def __init__(self, label: str, where: str, why: str, do: str) -> None:
+        super().__init__(
+            f"the way back stopped at {label}",
+            where=where,
+            said=why,
+            now="what came before it is done and recorded; nothing after it was begun",
+            do=do,
         )
 
 

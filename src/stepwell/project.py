@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from stepwell.ledger.changes import Change
     from stepwell.ledger.events import Event as Act
     from stepwell.ledger.snapshots import Snapshot
+    from stepwell.runbook.definition import Runbook
+    from stepwell.runbook.evidence import Progress
+    from stepwell.runbook.rollback import Move
     from stepwell.safety.doctor.diagnose import Release
     from stepwell.safety.doctor.finding import Finding
     from stepwell.safety.guard import Contracts, Found
@@ -59,6 +62,10 @@ if TYPE_CHECKING:
     Agree = Callable[[Outlook], bool]
 
 # What only some verbs need is imported by them: `up` with nothing to do must start fast.
+
+
+NO_SCRIPT = ("job/", "check/", "signoff/", "manual/", "snapshot/", "runbook/")
+"""What the references of steps begin with that no database's own history tells of."""
 
 
 def _silent(event: object) -> None:
@@ -485,7 +492,7 @@ class Project:
         from stepwell.ledger import events
         from stepwell.schema import acts
 
-        reference = step if step.startswith(("job/", "check/", "signoff/", "snapshot/")) or not step else ""
+        reference = step if step.startswith(NO_SCRIPT) or not step else ""
         found: list[Act] = []
         if step and not reference:
             step = self._accepted(step)
@@ -499,6 +506,104 @@ class Project:
                     found += events.read(target.database, step, limit)
         found = [act for act in found if not step or act.step == step]
         return sorted(found, key=lambda act: act.at, reverse=True)[:limit]
+
+    # --- runbooks ---------------------------------------------------------------------------------------------
+
+    def runbooks(self) -> dict[str, Runbook]:
+        """The project's runbooks, by name. Raises BadRunbook."""
+        from stepwell.runbook import folder
+        from stepwell.safety.doctor.finding import ITEMS
+
+        checks = self.checks()
+        names = {
+            "job": [job.name for job in self.jobs()],
+            "check": list(checks),
+            "snapshot": sorted({check.snapshot for check in checks.values() if check.snapshot}),
+            "doctor": list(ITEMS),
+        }
+        scripts = [script.reference for name in self.config.databases for script in self.scripts(name)]
+        return folder.load(self.config.folder / "runbooks", folder.Known(scripts, names))
+
+    def runbook(self, name: str = "") -> Progress:
+        """A runbook, the only one if none is named, and how all of it stands now. Raises BadRequest, BadRunbook."""
+        return self._progress(self._runbook(name))
+
+    def _runbook(self, name: str) -> Runbook:
+        found = self.runbooks()
+        if not name and len(found) == 1:
+            return next(iter(found.values()))
+        if name not in found:
+            which = f"no runbook {name!r} in this project{did_you_mean(name, found)}" if name else "which is meant?"
+            do = f"There are {', '.join(found)}." if found else "Runbooks are files in the folder runbooks."
+            raise BadRequest(which if found or name else "this project has no runbook", do)
+        return found[name]
+
+    def _progress(self, runbook: Runbook) -> Progress:
+        from stepwell.checks import snapshots
+        from stepwell.ledger import tables
+        from stepwell.runbook import evidence, facts
+        from stepwell.schema import outlook
+
+        wanted = {item.name for phase in runbook.sections for item in phase.items if item.kind == "doctor"}
+        findings = self.doctor(*wanted) if wanted else []
+        jobs = {job.name: job.reason for job in self.overview()}
+        with self.targets() as targets:
+            ledger = next(target.database for target in targets if target.database.name == self.config.ledger)
+            tables.create(ledger)
+            scripts = [script.reference for target in targets for script in target.scripts]
+            found = facts.gather(
+                targets,
+                ledger,
+                outlook.status(targets, self._options(None, targets)),
+                jobs,
+                self.checks(),
+                snapshots.release_of(scripts),
+                findings,
+            )
+        return evidence.progress(runbook, found)
+
+    def sign(self, item: str, note: str = "", yes: bool = True) -> str:
+        """Answer for a sign-off or a manual item of a runbook, as who runs this; returns its reference.
+
+        Raises BadRequest for one that no runbook has, NotASigner, LedgerNotRelational.
+        """
+        from stepwell.ledger import signoffs
+        from stepwell.runbook import signing
+
+        reference = signing.to_sign(self.runbooks(), item)
+        name = reference.removeprefix("signoff/")
+        with self.ledger() as ledger:
+            (signoffs.sign if yes else signoffs.refuse)(ledger, name, note)
+        return reference
+
+    def way_back_of(self, name: str = "") -> list[Move]:
+        """What `roll_back` would do now. Changes nothing. Raises NoWayBack, BadRequest where a step has none."""
+        from stepwell.runbook import rollback
+
+        runbook = rollback.alone(self._runbook(name))
+        scripts = {name: self.scripts(name) for name in self.config.databases}
+        rollback.check(runbook, scripts, self.job)
+        return rollback.moves(self._progress(runbook), scripts)
+
+    def roll_back(self, name: str, done: Callable[[Move], None] = _silent, tell: events.Listener = _silent) -> None:
+        """Go a runbook's way back, item by item; what is undone already is passed over.
+
+        Raises RollbackStopped at an item that does not hold, and what `down` and `undo_job` raise.
+        """
+        from stepwell.ledger import events as acts
+        from stepwell.runbook import rollback
+
+        runbook = self._runbook(name)
+        reference = f"runbook/{runbook.name}"
+        with self.ledger() as ledger:
+            acts.add(ledger, reference, "rollback begun")
+        for place in range(len(runbook.rollback.items)):
+            # Looked at anew each time: what came before may have changed it.
+            move = self.way_back_of(runbook.name)[place]
+            rollback.go(move, runbook, self, tell)
+            done(move)
+        with self.ledger() as ledger:
+            acts.add(ledger, reference, "rolled back")
 
     def lint(self, database: str | None = None, paths: Sequence[Path] = ()) -> Report:
         """What the scripts would do to a running system, told from their text. Connects to nothing.

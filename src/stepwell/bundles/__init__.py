@@ -8,6 +8,7 @@ from pathlib import Path
 from stepwell.config import FILE
 from stepwell.errors import BadRequest, did_you_mean
 
+SUFFIXES = (".sql", ".py", ".toml")
 HERE = Path(__file__).parent
 
 
@@ -35,6 +36,6 @@ def copy(name: str, folder: Path) -> list[Path]:
 
 
 def _parts(bundle: Path) -> list[Path]:
-    """The scripts, jobs and checks of a bundle."""
-    patterns = ("migrations/*/*.*", "jobs/*.*", "checks/*.sql")
-    return sorted(path for pattern in patterns for path in bundle.glob(pattern) if path.suffix in (".sql", ".py"))
+    """The scripts, jobs, checks and runbooks of a bundle."""
+    patterns = ("migrations/*/*.*", "jobs/*.*", "checks/*.sql", "runbooks/*.toml")
+    return sorted(path for pattern in patterns for path in bundle.glob(pattern) if path.suffix in SUFFIXES)

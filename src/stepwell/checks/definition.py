@@ -69,6 +69,14 @@ class Check:
     def reference(self) -> str:
         return f"check/{self.name}"
 
+    @property
+    def checksum(self) -> str:
+        """SHA-256 in hex of what it looks at and expects: another text may come out otherwise."""
+        said = (self.expect, self.key, self.snapshot, self.tolerance, self.accepts_empty)
+        code = self.path.read_text(encoding="utf-8") if self.function else ""
+        content = repr((said, [(side.database, side.text) for side in self.sides], code))
+        return hashlib.sha256(content.encode()).hexdigest()
+
     def where(self, side: Side | None = None) -> str:
         """file:line of the check, or of one of its statements."""
         return f"{self.path}:{side.line if side else 1}"

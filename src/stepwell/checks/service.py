@@ -11,6 +11,10 @@ from stepwell.checks.run import Open, Result, run
 from stepwell.databases.database import Database
 from stepwell.errors import BadRequest, LedgerNotRelational, StepwellError, did_you_mean
 from stepwell.ledger import checks as results
+from stepwell.ledger import events
+
+BROKEN = "not run to its end"
+"""What history calls a check that nothing is known of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,19 @@ def look(check: Check, site: Site, step: str = "") -> Outcome:
             kept = snapshots.kept(site.ledger, check, site.release)
         result = run(check, site.open, kept)
     except StepwellError as error:
-        return Outcome(check.name, error=error)
+        outcome = Outcome(check.name, error=error)
+        if site.ledger is not None:  # else the result before this one would still stand for how it is
+            events.add(site.ledger, check.reference, BROKEN, outcome.words)
+        return outcome
     if site.ledger is not None:
-        results.add(site.ledger, check.name, step, result.verdict, result.summary, result.compared, result.seconds)
+        results.add(
+            site.ledger,
+            check.name,
+            check.checksum,
+            step,
+            result.verdict,
+            result.summary,
+            result.compared,
+            result.seconds,
+        )
     return Outcome(check.name, result)

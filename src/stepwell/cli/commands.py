@@ -231,6 +231,12 @@ def doctor(options: argparse.Namespace, output: Output) -> int:
     return examining.doctor(options, output)
 
 
+def runbook(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli import runbook as running
+
+    return running.runbook(options, output)
+
+
 def check(options: argparse.Namespace, output: Output) -> int:
     from stepwell.cli import checks
 

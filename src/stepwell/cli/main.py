@@ -197,6 +197,7 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument("name")
         if name == "take":
             one.add_argument("--replace", action="store_true", help="in place of the one that is there")
+    _runbook(verbs, every)
     history = verb("history", commands.history, "what was done, by whom, when")
     history.add_argument("--step", metavar="REF", help="of this step only, e.g. state/0042 or job/items-total")
     history.add_argument("--limit", type=_positive, default=50, metavar="N", help="the last N acts (default 50)")
@@ -207,6 +208,35 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=int, default=1)
     demo.add_argument("--live", action="store_true", help="let an application write while it is upgraded")
     return parser
+
+
+def _runbook(verbs: Any, every: argparse.ArgumentParser) -> None:
+    books = verbs.add_parser("runbook", help="the phases of a careful release: what is done, by which evidence")
+    book_verbs = books.add_subparsers(prog=books.prog, dest="runbook_command", required=True, metavar="VERB")
+    for name, about in (
+        ("show", "what is done, by which evidence, and what is next"),
+        ("sign", "say yes to a sign-off, or that a manual item is done"),
+        ("refuse", "say no, which takes back a yes"),
+        ("export", "write all of it down, with times, evidence and names"),
+        ("rollback", "go the way back that the runbook describes; shows it and asks"),
+    ):
+        one = book_verbs.add_parser(name, help=about, description=about, parents=[every])
+        one.set_defaults(run=commands.runbook)
+        if name in ("sign", "refuse"):
+            one.add_argument("item", help="e.g. signoff/go-live")
+            one.add_argument("--note", default="", help="a word to it, for the record")
+            continue
+        if name == "export":
+            one.add_argument("--name", default="", help="which runbook, where there are several")
+            one.add_argument(
+                "--format", choices=["markdown", "html"], default="", help="by the file's ending if left out"
+            )
+            one.add_argument("file", nargs="?", type=Path, help="where to write it; standard output if left out")
+            continue
+        one.add_argument("name", nargs="?", default="", help="which, where there are several")
+        if name == "rollback":
+            one.add_argument("--yes", action="store_true", help="do not ask")
+            one.add_argument("--dry-run", action="store_true", help="show what would be done; change nothing")
 
 
 def _positive(text: str) -> int:

@@ -63,7 +63,7 @@ def undo(
     Stopped or killed, it is repeated to go on. Raises LeaseHeld while the job runs, BadRequest for one without a way
     back.
     """
-    _check(definition)
+    check(definition)
     return _way_back(definition, site, "undone", "", tell, stop or threading.Event())
 
 
@@ -74,7 +74,7 @@ def reassess(
 
     Raises LeaseHeld while the job runs, BadRequest for one whose changes are not recorded, or without a `where`.
     """
-    _check(definition)
+    check(definition)
     if definition.undo:
         raise BadRequest(f"{definition.reference} has an undo of its own, which takes back all rows or none")
     if not definition.source.where:
@@ -89,7 +89,7 @@ def preview(
     definition: Definition, site: Site, *, tell: Listener = _silent, stop: threading.Event | None = None
 ) -> UndoReport:
     """What `undo` would give back and leave now. Changes nothing; a job that runs goes on. Raises BadRequest."""
-    _check(definition)
+    check(definition)
     if definition.undo:
         return UndoReport(definition.name, 0, -1, (), True)
     connections = Connections(site.open)
@@ -100,7 +100,7 @@ def preview(
         return back.by_the_record("", tell, stop or threading.Event())
 
 
-def _check(definition: Definition) -> None:
+def check(definition: Definition) -> None:
     if definition.undo:
         return
     if not definition.records:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stepwell import __version__
@@ -43,6 +44,20 @@ def add(ledger: Database, step: str, act: str, note: str = "") -> None:
     )
 
 
+def latest(ledger: Database, acts: Sequence[str]) -> dict[str, Event]:
+    """The last of these acts, for each step that one was done to."""
+    rows = ledger.query(
+        f"""
+        SELECT at, who, host, step, act, note, tool
+        FROM stepwell_event
+        WHERE act IN ({", ".join("?" * len(acts))})
+        ORDER BY at, id
+        """,
+        tuple(acts),
+    )
+    return {str(row[3]): _event(row) for row in rows}
+
+
 def read(ledger: Database, step: str, limit: int) -> list[Event]:
     """The last acts, newest first; of one step where it is named."""
     rows = ledger.query(
@@ -55,7 +70,9 @@ def read(ledger: Database, step: str, limit: int) -> list[Event]:
         """,
         (step,) if step else (),
     )
-    return [
-        Event(float(at), f"{who}@{place}", str(name), str(act), str(note), str(tool))
-        for at, who, place, name, act, note, tool in rows
-    ]
+    return [_event(row) for row in rows]
+
+
+def _event(row: Sequence[object]) -> Event:
+    at, who, place, name, act, note, tool = map(str, row)
+    return Event(float(at), f"{who}@{place}", name, act, note, tool)

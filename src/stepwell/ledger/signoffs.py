@@ -26,7 +26,7 @@ class Signoff:
 
 
 def sign(ledger: Database, name: str, note: str = "") -> None:
-    """Record a yes to `signoff/NAME` by whoever runs this process."""
+    """Record a yes to `signoff/NAME`, or to a runbook's `manual/NAME`, by whoever runs this process."""
     _add(ledger, name, YES, note)
 
 
@@ -65,7 +65,8 @@ def _add(ledger: Database, name: str, answer: str, note: str) -> None:
             """,
             (name, answer, actor(), host(), note, name),
         )
-        events.add(ledger, f"signoff/{name}", "signed" if answer == YES else "refused", note)
+        step = name if name.startswith("manual/") else f"signoff/{name}"
+        events.add(ledger, step, "signed" if answer == YES else "refused", note)
 
 
 def _signoff(row: Sequence[object]) -> Signoff:

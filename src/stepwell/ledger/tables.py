@@ -109,6 +109,7 @@ TABLES = (
       host VARCHAR(255) NOT NULL,
       for_step VARCHAR(300) NOT NULL,
       verdict VARCHAR(20) NOT NULL,
+      statement VARCHAR(64) NOT NULL,
       summary {text} NOT NULL,
       row_count BIGINT NOT NULL,
       seconds DOUBLE PRECISION NOT NULL

@@ -37,18 +37,20 @@ def read(database: Database, table: str, version: str, limit: int) -> list[Event
             elif not version or version == name:
                 place = f"statement {position}: " if position else ""
                 reference = f"{database.name}/{name}"
-                found.append(Event(_seconds(at), str(who), reference, WORDS.get(event, event), f"{place}{note or ''}"))
+                found.append(
+                    Event(seconds_of(at), str(who), reference, WORDS.get(event, event), f"{place}{note or ''}")
+                )
             if event in ("applied", "reverted"):
                 latest.add(str(name))
     if database.columns(table):
         for name, at, who, duration, tool in database.query(APPLIED.format(table=table)):
             if not version or version == name:
                 note = notes.get(str(name)) or f"{float(duration):.2f} s"
-                found.append(Event(_seconds(at), str(who), f"{database.name}/{name}", "applied", note, str(tool)))
+                found.append(Event(seconds_of(at), str(who), f"{database.name}/{name}", "applied", note, str(tool)))
     return sorted(found, key=lambda act: act.at, reverse=True)[:limit]
 
 
-def _seconds(at: Any) -> float:
+def seconds_of(at: Any) -> float:
     """Seconds since 1970 of what an engine gives for a time; one without a zone is UTC."""
     moment = at if isinstance(at, datetime) else datetime.fromisoformat(str(at))
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
