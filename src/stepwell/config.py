@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FILE = "stepwell.toml"
 _WINDOW = 'Write hours = "22:00-05:00", and zone = "Europe/Berlin" if it is not UTC.'
 _DATABASE_KEYS = ("url", "scripts", "cluster", "format", "contexts", "labels")
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,4 +219,4 @@ def _expand(text: str, environment: Mapping[str, str], path: Path, key: str) -> 
             )
         return found
 
-    return _VARIABLE.sub(value, text)
+    return VARIABLE.sub(value, text)

@@ -201,6 +201,12 @@ def demo(options: argparse.Namespace, output: Output) -> int:
     return 0 if all(fact.ok for fact in facts) else 1
 
 
+def deploy(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli import deploy as deploying
+
+    return deploying.deploy(options, output)
+
+
 def guard(options: argparse.Namespace, output: Output) -> int:
     from stepwell.cli import serving
 

@@ -138,6 +138,10 @@ def _parser() -> argparse.ArgumentParser:
         "--tolerates-contract", choices=["no", "known", "yes"], default="known",
         help="contract scripts it can do with: none, those it has a file of (default), all",
     )  # fmt: skip
+    manifests = verb("deploy", commands.deploy, "write the manifests that run this project somewhere")
+    manifests.add_argument("way", choices=["kubernetes", "helm", "compose", "systemd", "github-actions"])
+    manifests.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="default deploy/WAY")
+    manifests.add_argument("--image", default="app:latest", help="the container image that holds the project in /app")
     jobs = verbs.add_parser("job", help="look at the jobs, run and steer them")
     job_verbs = jobs.add_subparsers(prog=jobs.prog, dest="job_command", required=True, metavar="VERB")
     for name, about in (
