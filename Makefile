@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: demo test lint bench soak docs clean
+.PHONY: demo test lint bench soak fuzz docs clean
 
 demo: $(VENV)/demo
 	$(BIN)/stepwell demo opik --scale $(or $(SCALE),1)
@@ -28,12 +28,18 @@ soak: $(VENV)/dev
 	tools/install-servers
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m soak
 
+# Ten minutes of any bytes as scripts, led by what they reach; Linux only.
+fuzz: $(VENV)/dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[fuzz]"
+	mkdir -p .fuzz
+	$(BIN)/python tests/formats/fuzz_readers.py -max_total_time=600 -max_len=400 .fuzz
+
 docs: $(VENV)/dev
 	$(BIN)/mkdocs build --quiet --strict
 	@echo "the manual is in site/index.html"
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis opik-demo site
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis opik-demo site .fuzz
 
 $(VENV)/demo: pyproject.toml constraints.txt | $(VENV)/python
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[embedded]"

@@ -771,19 +771,18 @@ class Project:
         finally:
             database.close()
 
-    def convert(self, name: str, folder: str = "", on: str = "") -> tuple[Conversion, int]:
+    def convert(self, name: str, folder: str = "", on: str = "") -> Conversion:
         """Write the scripts of a database in Stepwell's own format, to a new folder named from the project's.
 
         Every statement is proven to come out as it was. Where `on` names a server to try it on, or the engine is an
-        embedded one, both are applied and compared, and the number of objects that they make is given too; else 0.
-        Raises BadRequest, BadScript, NotTheSame.
+        embedded one, both are applied to an empty database and compared. Raises BadRequest, BadScript, NotTheSame.
         """
         from stepwell.databases.database import Command, Conduct
         from stepwell.scripts.convert import convert
 
         self._options(Options(database=name))  # refuses a name that is none
         database, origin = self.open(name), self.origin(name)
-        on = on or (origin.url if urls.parse(origin.url).path else "")
+        server = on or (origin.url if urls.parse(origin.url).path else "")
         if on and urls.parse(on).engine != origin.engine:
             raise BadRequest(f"--on names a server of {urls.parse(on).engine}, and {name!r} is on {origin.engine}")
         default = f"migrations/{name}"
@@ -793,17 +792,14 @@ class Project:
         def commits(text: str) -> bool:
             return database.conduct(Command(text=text)) is Conduct.TRANSACTIONAL
 
-        compared = 0
+        def prove(written: Path) -> str:
+            if not server:
+                return ""
+            from stepwell.schema import same
 
-        def prove(written: Path) -> None:
-            nonlocal compared
-            if on:
-                from stepwell.schema import same
+            return same.refuse_difference(origin, written, server, self.variables, must=bool(on))
 
-                compared = same.refuse_difference(origin, written, on, self.variables)
-
-        target = self.config.folder / (folder or default)
-        return convert(origin, target, self.variables, commits, prove), compared
+        return convert(origin, self.config.folder / (folder or default), self.variables, commits, prove)
 
     def script(self, text: str) -> Script:
         """The script that a reference such as state/0042 means. Raises BadRequest."""

@@ -12,7 +12,7 @@ from stepwell.schema.plan import Options
 def convert(options: argparse.Namespace, output: Output) -> int:
     project = Project.load(options.project)
     name = project.with_database(Options(database=options.database)).database or ""
-    done, objects = project.convert(name, options.to, options.on)
+    done = project.convert(name, options.to, options.on)
     for one in done.scripts:
         output.line(f"{one.script.reference:<48} {one.path.name}")
         for variable in one.filled:
@@ -22,11 +22,9 @@ def convert(options: argparse.Namespace, output: Output) -> int:
     up, down = (sum(getattr(one, way) for one in done.scripts) for way in ("up", "down"))
     home = project.config.folder
     where = done.folder.relative_to(home) if done.folder.is_relative_to(home) else done.folder
-    output.line(
-        f"converted {plural(len(done.scripts), 'script')}; the same, as read back: {up} statements, {down} back"
-    )
-    if objects:
-        output.line(f"applied, both make the same database: {plural(objects, 'object')}")
+    output.line(f"converted {plural(len(done.scripts), 'script')}, read back the same: {up} statements, {down} back")
+    if done.proof:
+        output.line(done.proof)
     output.line(f"\nNow write below [databases.{name}] in stepwell.toml, in place of what says otherwise:")
     output.line(f'  scripts = "{where}"')
     output.line("What is applied stays applied: `stepwell up` goes on from there.")
@@ -39,7 +37,7 @@ def convert(options: argparse.Namespace, output: Output) -> int:
             "left_out": done.left_out,
             "statements": up,
             "statements_back": down,
-            "objects": objects,
+            "proof": done.proof,
         }
     )
     return 0

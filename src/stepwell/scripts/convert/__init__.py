@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from tempfile import mkdtemp
@@ -47,11 +47,15 @@ class Converted:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What was written, in order; `left_out` are versions that are no scripts of this database, and where they are."""
+    """What was written, in order; `left_out` are versions that are no scripts of this database, and where they are.
+
+    `proof` is what came of trying both, in words; '' where they were not.
+    """
 
     folder: Path
-    scripts: list[Converted] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    scripts: list[Converted]
+    left_out: list[str]
+    proof: str = ""
 
 
 def convert(
@@ -59,7 +63,7 @@ def convert(
     target: Path,
     variables: Mapping[str, str],
     commits: Commits,
-    prove: Callable[[Path], None] = lambda folder: None,
+    prove: Callable[[Path], str] = lambda folder: "",
 ) -> Conversion:
     """Write the scripts of a database to a new folder, which appears as a whole or not at all.
 
@@ -76,11 +80,10 @@ def convert(
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        done = Conversion(target, left_out=_left_out(origin))
-        for script, name in zip(scripts, _names(scripts), strict=True):
-            done.scripts.append(_convert(script, work, target, name, variables, commits))
+        named = zip(scripts, _names(scripts), strict=True)
+        written = [_convert(script, work, target, name, variables, commits) for script, name in named]
         proof.same_order(scripts, folder.load(work, origin.database, origin.engine))
-        prove(work)
+        done = Conversion(target, written, _left_out(origin), prove(work))
         work.chmod(0o755)
         work.rename(target)
     finally:

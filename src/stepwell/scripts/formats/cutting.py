@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 from stepwell.databases.lexing import Kind, Unterminated, token_at, tokens
 from stepwell.errors import BadScript
-from stepwell.scripts.comments import numbered
-from stepwell.scripts.native import controls_transaction
 from stepwell.scripts.pieces import Piece, PieceKind, Unsplittable
 from stepwell.scripts.script import Statement
-from stepwell.scripts.splitter import split
+
+# A run with nothing to do reads files and cuts none: what cuts is imported where it does.
 
 
 class Part(NamedTuple):
@@ -27,6 +26,9 @@ def statements(parts: Iterable[Part], path: Path, engine: str) -> tuple[Statemen
 
     One transaction around all of them is taken off: Stepwell makes it itself. Any other is refused.
     """
+    from stepwell.scripts.comments import numbered
+    from stepwell.scripts.native import controls_transaction
+
     everything = [piece for part in parts for piece in pieces(part, path, engine)]
     found = [piece for piece in everything if piece.kind is PieceKind.STATEMENT]
     controls = [(piece, words) for piece in found if (words := controls_transaction(piece.text, engine))]
@@ -44,6 +46,8 @@ def statements(parts: Iterable[Part], path: Path, engine: str) -> tuple[Statemen
 
 def pieces(part: Part, path: Path, engine: str) -> list[Piece]:
     """All of a part, statements and what is between, with the lines of the file. Raises BadScript."""
+    from stepwell.scripts.splitter import split
+
     try:
         found = split(part.text, engine)
     except Unsplittable as error:

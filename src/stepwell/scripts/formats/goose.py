@@ -98,11 +98,14 @@ def load(origin: Origin) -> list[Script]:
 
 
 def _script(origin: Origin, path: Path) -> Script:
+    readings = []
+
     def front(text: str) -> FrontMatter:
-        return FrontMatter(transaction=_read(text, path).transaction)
+        readings.append(_read(text, path))
+        return FrontMatter(transaction=readings[0].transaction)
 
     script = files.script(origin, path, path.stem, _cut, front)
-    runs = [run for runs in _read(script.text, path).runs.values() for run in runs if run.filled]
+    runs = [run for runs in readings[0].runs.values() for run in runs if run.filled]
     if not runs:
         return script
     texts = {one.text for one in statements((run.part for run in runs), path, origin.engine)}
