@@ -790,6 +790,44 @@ class RollbackStopped(StepwellError):
         )
 
 
+
+
+class NoCopy(StepwellError):
+    """There is no copy of a database to rehearse on: it can't be made here, or what was given is none."""
+
+    exit_code = 6
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            f"no copy of database {name!r} to rehearse on",
+            said=why,
+            now="nothing was changed",
+            do=f"Make a copy elsewhere, such as of last night's backup: stepwell rehearse --on {name}=URL",
+        )
+
+
+class BadSentence(StepwellError):
+    """A sentence for `new --three-point` that is not understood."""
+
+    exit_code = 2
+
+    def __init__(self, text: str, why: str, word: str, known: Iterable[str], forms: Iterable[str]) -> None:
+        super().__init__(
+            f"can't read {text!r}: {why}{did_you_mean(word.lower(), known) if word else ''}",
+            now="nothing was written",
+            do="\n".join(["Write a sentence such as", *forms]),
+        )
+
+
+class NoThreePoints(StepwellError):
+    """A change that old and new servers can't live with side by side, at least not in a way that can be written."""
+
+    exit_code = 2
+
+    def __init__(self, change: str, why: str, do: str) -> None:
+        super().__init__(f"{change}: this can't be done in three points", said=why, now="nothing was written", do=do)
+
+
 class NotExact(StepwellError):
     """A value, or a type, that the target of a copy can't hold as it is. Nothing else is written in its place."""
 

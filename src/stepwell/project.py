@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from stepwell.safety.doctor.finding import Finding
     from stepwell.safety.guard import Contracts, Found
     from stepwell.safety.lint.review import Report
+    from stepwell.safety.rehearse.report import Report as Rehearsal
     from stepwell.schema import events
     from stepwell.schema.adopt.takeover import Takeover
     from stepwell.schema.outlook import Outlook, State
@@ -669,7 +670,39 @@ class Project:
                 database.close()
         return found, jobs
 
+    def rehearse(self, on: Mapping[str, str], tell: Callable[[object], None] = _silent) -> Rehearsal:
+        """Run the whole release, and its way back, on copies: those given in `on`, or made here and dropped afterwards.
+
+        Only the ledger keeps one line of it. Raises NoCopy, BadRequest, CannotConnect; what goes wrong on the copies is
+        in the report.
+        """
+        from stepwell.ledger import events
+        from stepwell.safety.rehearse import release
+
+        for name in on:
+            self._options(Options(database=name))  # refuses a name that is none
+        self._refuse_twins()
+        with release.staged(self, on) as (stage, copies):
+            report = release.rehearse(stage, copies, tell)
+        with self._check_site() as site:
+            if site.ledger:
+                events.add(site.ledger, "rehearsal", "failed" if report.exit_code else "rehearsed", report.summary)
+        return report
+
     # --- scripts ----------------------------------------------------------------------------------------------
+
+    def new_three_point(self, sentence: str, database: str = "") -> tuple[list[Path], list[str]]:
+        """Write the files of a change that old and new servers live through; their paths, and what is to be known.
+
+        Raises BadSentence, NoThreePoints, BadRequest, CannotConnect, LedgerNotRelational.
+        """
+        from stepwell.threepoint import writing
+
+        name = self._options(Options(database=database or self._only_database())).database or ""
+        can_sign = urls.parse(self.config.databases[self.config.ledger].url).engine != "clickhouse"
+        if (told := formats.recognise(self.origin(name)).format) != "native":
+            raise BadRequest(f"the scripts of {name} are in the format of {told}", "Only native scripts have a phase.")
+        return writing.write(self.config, self.open(name), self.scripts(name), sentence, can_sign=can_sign)
 
     def down(self, options: Options, tell: events.Listener = _silent) -> Result:
         """Undo the last `count` scripts of `options.database`, or all after `options.to`."""

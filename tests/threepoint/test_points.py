@@ -11,6 +11,7 @@ import pytest
 import checking
 import dumping
 import jobbing
+import projects
 from projects import Project, done
 
 SCRIPTS = {
@@ -100,10 +101,20 @@ def test_a_script_without_a_phase_leaves_the_old_server_unknown(tmp_path: Path) 
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_what_comes_behind_a_contract_script_is_another_release(tmp_path: Path) -> None:
-    made = make(tmp_path, **{"0004_next": "-- phase: expand\nALTER TABLE users ADD COLUMN age INTEGER;\n"})
+def test_what_requires_a_contract_script_is_another_release(tmp_path: Path) -> None:
+    text = "-- phase: expand\n-- requires: state/0003\nALTER TABLE users ADD COLUMN name TEXT;\n"
+    made = make(tmp_path, **{"0004_next": text})
     assert release(made)["later"] == ["state/0004_next"]
     assert release(made)["points"][0]["waits_for"] == ["state/0002_full_name", "job/full-name"]
+
+
+def test_a_contract_script_holds_up_none_that_stands_behind_it(tmp_path: Path) -> None:
+    made = make(tmp_path, **{"0004_next": "-- phase: expand\nALTER TABLE users ADD COLUMN age INTEGER;\n"})
+    out = done(made("up"))
+    assert "state/0003_drop_name waits for job/full-name" in out
+    assert dumping.versions(made.urls["state"]) == ["0001_users", "0002_full_name", "0004_next"]
+    assert "applied 1, skipped 3" in done(made("up", "--wait"))
+    assert dumping.versions(made.urls["state"])[2] == "0003_drop_name"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +129,8 @@ def test_what_comes_behind_a_contract_script_is_another_release(tmp_path: Path) 
     ],
 )
 def test_lint_refuses_a_contract_that_nothing_makes_safe(requires: str, says: str, tmp_path: Path) -> None:
-    made = make(tmp_path, **{"0003_drop_name": f"-- phase: contract\n{requires}ALTER TABLE users DROP COLUMN name;\n"})
+    text = f"-- phase: contract\n{requires}ALTER TABLE users DROP COLUMN name;\n"
+    made = projects.make(tmp_path, {"state": "sqlite:///main.db"}, SCRIPTS | {"state/0003_drop_name": text})
     ended = made("lint", "migrations/state/0003_drop_name.sql")
     assert ended.code == (2 if says else 0)
     assert says in ended.stdout.replace("\n  ", " ")

@@ -182,6 +182,12 @@ def init(options: argparse.Namespace, output: Output) -> int:
 
 
 def new(options: argparse.Namespace, output: Output) -> int:
+    if options.three_point:
+        from stepwell.cli import threepoint
+
+        return threepoint.write(options, output)
+    if not options.name:
+        raise BadRequest("which database, and what is the script called?", "stepwell new DATABASE NAME")
     from stepwell.cli.starting import make_script
 
     path = make_script(Project.load(options.project), options.database, options.name)
@@ -241,6 +247,12 @@ def runbook(options: argparse.Namespace, output: Output) -> int:
     from stepwell.cli import runbook as running
 
     return running.runbook(options, output)
+
+
+def rehearse(options: argparse.Namespace, output: Output) -> int:
+    from stepwell.cli import rehearsing
+
+    return rehearsing.rehearse(options, output)
 
 
 def check(options: argparse.Namespace, output: Output) -> int:

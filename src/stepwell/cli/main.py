@@ -87,8 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("folder", nargs="?", type=Path, default=Path())
     init.add_argument("--from", dest="bundle", metavar="EXAMPLE", help="start from a bundled project: opik, agent_runs")
     new = verb("new", commands.new, "make the next script of a database")
-    new.add_argument("database")
-    new.add_argument("name", help="in a few words, e.g. add_tenant_index")
+    new.add_argument("database", nargs="?", default="")
+    new.add_argument("name", nargs="?", default="", help="in a few words, e.g. add_tenant_index")
+    new.add_argument(
+        "--three-point", metavar="SENTENCE", default="",
+        help="write all files of a change that old and new servers live through, "
+        "e.g. \"rename users.name to users.full_name\"",
+    )  # fmt: skip
+    new.add_argument("--database", dest="on_database", default="", metavar="NAME", help="with --three-point")
     verb("plan", commands.plan, "show what `up` would do; changes nothing", chosen)
     up = verb("up", commands.up, "apply every script that is ready", chosen, running)
     up.add_argument(
@@ -202,6 +208,10 @@ def _parser() -> argparse.ArgumentParser:
         if name == "take":
             one.add_argument("--replace", action="store_true", help="in place of the one that is there")
     _runbook(verbs, every)
+    rehearse = verb("rehearse", commands.rehearse, "run the whole release and its way back on copies")
+    rehearse.add_argument(
+        "--on", action="append", default=[], metavar="NAME=URL", help="a copy that you have made; else one is made here"
+    )
     history = verb("history", commands.history, "what was done, by whom, when")
     history.add_argument("--step", metavar="REF", help="of this step only, e.g. state/0042 or job/items-total")
     history.add_argument("--limit", type=_positive, default=50, metavar="N", help="the last N acts (default 50)")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 
 from stepwell import bundles
 from stepwell.config import FILE
 from stepwell.errors import BadRequest, did_you_mean
 from stepwell.project import Project
+from stepwell.scripts import numbers
 
 CONFIG = """\
 # The databases that are taken to their next version together. Secrets stay in the environment.
@@ -61,14 +61,7 @@ def make_script(project: Project, database: str, name: str) -> Path:
         raise BadRequest(f"{name!r} has no letters to name a file by")
     folder = project.config.folder / project.config.databases[database].scripts
     folder.mkdir(parents=True, exist_ok=True)
-    scripts = project.scripts(database)
-    last = scripts[-1].version.partition("_")[0] if scripts else "0000"
-    if re.fullmatch(r"\d{14}", last):
-        prefix = f"{datetime.now(UTC):%Y%m%d%H%M%S}"
-    elif last.isdigit():
-        prefix = f"{int(last) + 1:0{len(last)}}"
-    else:
-        raise BadRequest(f"can't count on from {scripts[-1].path.name!r}", "Name the file yourself.")
+    (prefix,) = numbers.following(project.scripts(database))
     path = folder / f"{prefix}_{words}.sql"
     path.write_text(SCRIPT, encoding="utf-8")
     return path

@@ -30,7 +30,8 @@ class Options:
     `database` names the one to work on, `to` the last reference, `count` how many scripts at most; `accept` are
     references whose difference is accepted. `lock_wait` is seconds. `others` are the steps that are no scripts.
     `gate` looks at those of them that are gates; `admitted` are the scripts whose gates were found to hold. `override`
-    names what the look before a release may find without stopping it.
+    names what the look before a release may find without stopping it. `left_out` are scripts that are not begun, though
+    they may be ready.
     """
 
     database: str | None = None
@@ -50,6 +51,7 @@ class Options:
         return self.window.waits() if self.window else ""
 
     override: tuple[str, ...] = ()
+    left_out: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def make_plan(targets: Sequence[Target], options: Options) -> Plan:
     wanted = _wanted(needs, options.to) if options.to else set(ordered)
     for reference in ordered:
         script = scripts.get(reference)
-        if script is None or reference in done or reference not in wanted:
+        if script is None or reference in done or reference in options.left_out or reference not in wanted:
             continue
         if options.database not in (None, script.database):
             continue
@@ -136,7 +138,10 @@ def make_plan(targets: Sequence[Target], options: Options) -> Plan:
 
 
 def find_needs(targets: Sequence[Target], others: Sequence[graph.Step]) -> dict[str, list[str]]:
-    """Every step's requirements; a script also requires the one before it in its database."""
+    """Every step's requirements; a script also requires the one before it in its database.
+
+    A contract script waits beside the others, for weeks perhaps: what stands behind it does not wait with it.
+    """
     steps = [
         graph.Step(
             script.reference,
@@ -149,8 +154,12 @@ def find_needs(targets: Sequence[Target], others: Sequence[graph.Step]) -> dict[
     ]
     needs = graph.requirements([*steps, *others])
     for target in targets:
-        for before, after in zip(target.scripts, target.scripts[1:], strict=False):
-            needs[after.reference].append(before.reference)
+        before: Script | None = None
+        for script in target.scripts:
+            if before:
+                needs[script.reference].append(before.reference)
+            if script.front.phase != "contract":
+                before = script
     return needs
 
 
@@ -177,7 +186,8 @@ def differences(target: Target) -> list[Difference]:
     for index, script in enumerate(target.scripts):
         applied = history.applied.get(script.version)
         if applied is None:
-            if index < newest and not script.late and not history.attempt(script.version, "up"):
+            late = script.late or script.front.phase == "contract"
+            if index < newest and not late and not history.attempt(script.version, "up"):
                 last = target.scripts[newest].version
                 what = f"is new, and sorts before {last}, which is applied"
                 found.append(Difference(script.reference, "out of order", what, str(script.path), script.checksum))
