@@ -143,8 +143,9 @@ def test_an_original_in_use_is_copied_all_the_same(postgres_url: str, tmp_path: 
 
 
 def test_locks_are_told_by_table_and_step(postgres_url: str, tmp_path: Path) -> None:
-    slow = "-- phase: expand\nALTER TABLE users ADD COLUMN n INTEGER;\nSELECT pg_sleep(0.5);\n-- down\nSELECT 1;\n"
-    made = release(tmp_path, postgres_url, **{"0004_slow": slow})
+    slow = "-- phase: expand\nALTER TABLE users ADD COLUMN n INTEGER;\nSELECT pg_sleep(0.5);\n"
+    back = "-- down\nALTER TABLE users DROP COLUMN n;\n"
+    made = release(tmp_path, postgres_url, **{"0004_slow": slow + back})
     longest = rehearsed(made)["locks"][0]
     assert (longest["table"], longest["mode"], longest["step"]) == ("users", "AccessExclusiveLock", "state/0004_slow")
     assert longest["seconds"] > 0.2

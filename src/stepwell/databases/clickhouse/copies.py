@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode
 
 from stepwell.databases import copies
 from stepwell.databases import url as urls
@@ -53,5 +53,5 @@ def drop(original: Database, name: str, root: Path) -> None:
 def _at(url: str, name: str) -> str:
     if urls.parse(url).scheme != "chdb":
         return copies.at(url, name)
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(query=urlencode({**dict(parse_qsl(parts.query)), "database": name})))
+    folder, _, options = url.partition("?")
+    return f"{folder}?{urlencode({**dict(parse_qsl(options)), 'database': name})}"

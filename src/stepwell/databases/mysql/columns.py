@@ -5,7 +5,6 @@ from __future__ import annotations
 from stepwell.databases.columns import Column, Table
 from stepwell.databases.database import Database
 from stepwell.databases.lexing import Reader
-from stepwell.databases.mysql.statement import ENGINE
 
 TABLE = """
 SELECT table_schema, table_name, table_type, engine, table_collation
@@ -48,7 +47,7 @@ _TEXT = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum"
 
 def read(database: Database, table: str) -> Table | None:
     """What information_schema tells of a table."""
-    *schema, name = Reader(table, ENGINE).name() or (table,)
+    *schema, name = Reader(table, "mysql").name() or (table,)
     found = database.query(TABLE, (schema[-1] if schema else None, name))
     if not found:
         return None

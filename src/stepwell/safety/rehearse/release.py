@@ -112,8 +112,9 @@ class _Run:
 
     def _forth(self, left_out: frozenset[str]) -> None:
         tried: set[str] = set()
+        closed: dict[str, list[str]] = {}
         while True:
-            self.found["waiting"] = self.project.up(Options(left_out=left_out), self._told).waiting
+            self.found["waiting"] = closed | self.project.up(Options(left_out=left_out), self._told).waiting
             overview = self.project.overview() if self.project.jobs() else []
             ready = [
                 one.name for one in overview if one.state not in ENDED and not one.waits_for and one.name not in tried
@@ -122,7 +123,11 @@ class _Run:
                 return
             for name in ready:
                 tried.add(name)
-                self._job(name)
+                window = self.project.job(name).window
+                if window and (until := window.waits()):
+                    closed[f"job/{name}"] = [until]
+                else:
+                    self._job(name)
 
     def _told(self, event: events.Event) -> None:
         if isinstance(event, events.Started):
@@ -197,6 +202,8 @@ def staged(project: Project, on: Mapping[str, str]) -> Iterator[tuple[Project, d
             project.config,
             databases={name: replace(entry, url=made[name].url) for name, entry in databases.items()},
             scheduler="",  # its workers would load the project with the originals
+            window=None,
+            doctor=type(project.config.doctor)(),  # a copy has no backup
         )
         variables = {name: addresses.get(value, value) for name, value in project.variables.items()}
         stage = replace(project, config=config, variables=variables)
