@@ -790,8 +790,6 @@ class RollbackStopped(StepwellError):
         )
 
 
-
-
 class NoCopy(StepwellError):
     """There is no copy of a database to rehearse on: it can't be made here, or what was given is none."""
 
