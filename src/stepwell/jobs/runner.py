@@ -257,14 +257,17 @@ class _Run:
         self.ledger.update(definition.name, token, started=self.ledger.clock())
         state = self.ledger.read(definition.name)
         assert state is not None
-        place, quiet = state.place, state.quiet_passes
+        place, quiet, passed = state.place, state.quiet_passes, False
         self.note_pass(place, quiet)
         for batch in self.ledger.open_batches(definition.name):
             self.waiting.append((0.0, Task(definition.name, batch.number, token, batch.scope)))
         while not (halted := self.halted):
-            place = self.one_pass(lambda task: executor.submit(work, task), size, place)
+            # Behind a pass that left nothing, to count once more is enough: a condition tells of late arrivals.
+            if not (passed and quiet and self.has_condition and not self.waiting):
+                place = self.one_pass(lambda task: executor.submit(work, task), size, place)
             if halted := self.halted:
                 break
+            passed = True
             place = "" if self.has_condition else place
             quiet = self.note_pass(place, quiet, ended=True)
             if quiet >= definition.quiet_passes:
