@@ -274,17 +274,13 @@ def test_on_clickhouse_a_row_that_a_crash_left_out_is_added_by_the_next_run(
     files = {f"state/{name.format(f'{number}_t')}": head + create.format(f"t{number}") for number in (1, 2, 3)}
     made = projects.make(tmp_path / "project", {"state": chdb_url}, files)
     done(made("adopt", "state", "--keep-in-step"))
-    before = int(made.killed("before", "0", "up", "--count", "1").stderr.splitlines()[-1])
+    sent = int(made.killed("before", "0", "up", "--count", "1").stderr.splitlines()[-1])
     assert dumping.query(chdb_url, last) == ["1"]
-    seen = set()
-    for number, point in ((2, before - 3), (3, before - 2)):  # around the records of the script
-        assert made.killed("before", str(point), "up", "--count", "1").code != 0
-        seen.add(dumping.query(chdb_url, last) == [str(number)])
-        assert done(made("up", "--count", "1")).splitlines()[-1] in (
-            f"applied {n}, skipped {number - n}" for n in (0, 1)
-        )
-        assert dumping.query(chdb_url, last) == [str(number)]
-    assert False in seen
+    # What comes last is the tool's row, and the end of the script in the journal.
+    assert made.killed("before", str(sent - 1), "up", "--count", "1").code != 0
+    assert dumping.query(chdb_url, last) == ["1"]
+    assert done(made("up", "--count", "1")).splitlines()[-1] == "applied 1, skipped 2"
+    assert dumping.query(chdb_url, last) == ["3"]
 
 
 @pytest.mark.parametrize("url", ["sqlite_url", pytest.param("mysql_url", marks=pytest.mark.soak)])
@@ -294,4 +290,4 @@ def test_both_records_survive_kill_9_together(request: pytest.FixtureRequest, tm
     config = folder / "stepwell.toml"
     config.write_text(f'[databases.state]\nurl = "${{{projects.variable("state")}}}"\n')
     done(made("adopt", "state", "--keep-in-step"))
-    sweeping.sweep(sweeping.prepared(request, tmp_path / "copies", made), "up", sample=4)
+    sweeping.sweep(sweeping.prepared(request, tmp_path / "copies", made), "up", sample=3)
