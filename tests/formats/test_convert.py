@@ -99,13 +99,14 @@ def test_every_engine_goes_on(request: pytest.FixtureRequest, tmp_path: Path, ur
 
 
 def test_one_that_broke_off_halfway_goes_on_where_it_was(tmp_path: Path, sqlite_url: str) -> None:
-    head = "-- migrate:up transaction:false\nCREATE TABLE a (x INT);\nINSERT INTO a VALUES (1);\n"
-    made = project(tmp_path, sqlite_url, {"1_a.sql": f"{head}INSERT INTO later VALUES (1);\n"})
+    statements = "CREATE TABLE a (x INT);\nINSERT INTO a VALUES (1);\nINSERT INTO later VALUES (1);\n"
+    files = {"V1__a.sql": statements, "V1__a.sql.conf": "executeInTransaction=false"}
+    made = project(tmp_path, sqlite_url, files)
     with pytest.raises(StatementFailed):
         Project.load(made).up()
     converted(made)
     dumping.query(sqlite_url, "CREATE TABLE later (x INT)")
-    assert Project.load(made).up().applied == ["state/1_a"]
+    assert Project.load(made).up().applied == ["state/0001_a"]
     assert dumping.query(sqlite_url, "SELECT x FROM a") == ["1"]
 
 
@@ -242,6 +243,12 @@ def test_a_way_back_that_does_nothing_stays_sql(tmp_path: Path) -> None:
     _, (script,) = turned(tmp_path, {"1_a.sql": "-- +goose Up\nSELECT 1;\n-- +goose Down\n"})
     assert (script.is_python, sent(script, "down")) == (False, [])
     assert text(script).endswith("\n-- down: nothing\n")
+
+
+def test_a_comment_that_would_be_taken_for_a_mark_gets_a_bar(tmp_path: Path) -> None:
+    _, (script,) = turned(tmp_path, {"1_a.up.sql": "SELECT 1;\n-- down\n-- migrate:up\nSELECT 2;\n"})
+    assert "\n-- | down\n-- | migrate:up\n" in text(script)
+    assert (sent(script, "up"), sent(script, "down")) == (["SELECT 1", "SELECT 2"], None)
 
 
 def test_comments_above_the_blocks_and_of_a_tool_s_own_kind_are_kept(tmp_path: Path) -> None:
