@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,11 +16,22 @@ from stepwell.scripts.source import read
 
 def names(origin: Origin, deep: bool = False) -> list[Path]:
     """All files of the folder but hidden ones, sorted; with `deep`, those of the folders in it too."""
-    if not origin.path.is_dir():
-        raise NoScriptFolder(origin.path, origin.database)
-    found = origin.path.rglob("*") if deep else origin.path.iterdir()
-    inside = (path for path in found if path.is_file())
-    return sorted(path for path in inside if not any(p.startswith(".") for p in path.relative_to(origin.path).parts))
+    found: list[Path] = []
+    waiting = [origin.path]
+    for folder in waiting:
+        try:
+            # What the folder says of its entries is enough: no file is asked for.
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if not entry.is_dir():
+                        found.append(folder / entry.name)
+                    elif deep and not entry.is_symlink():
+                        waiting.append(folder / entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NoScriptFolder(origin.path, origin.database) from None
+    return sorted(found)
 
 
 def script(

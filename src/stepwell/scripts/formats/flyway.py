@@ -7,7 +7,7 @@ Placeholders are the project's variables. A `.conf` file beside a script, or `--
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,9 @@ def load(origin: Origin) -> list[Script]:
     forth: dict[tuple[int, ...], Path] = {}
     back: dict[tuple[int, ...], Path] = {}
     repeatable: dict[str, Path] = {}
-    for path in files.names(origin, deep=True):
+    found = files.names(origin, deep=True)
+    configured = {path for path in found if path.suffix == ".conf"}
+    for path in found:
         if path.suffix == ".java" and re.match(r"[VUR].*__", path.name):
             raise BadScript(path, 0, "a migration in Java, which Stepwell can't run", "Write it in SQL or Python.")
         if path.suffix != ".sql":
@@ -54,8 +56,8 @@ def load(origin: Origin) -> list[Script]:
     for place, path in back.items():
         if place not in forth:
             raise BadScript(path, 0, f"{path.name} is the way back of nothing", "Write its V file, or delete it.")
-    once = [_script(origin, path, back.get(place)) for place, path in sorted(forth.items())]
-    again = [_script(origin, path, None, "changed") for _, path in sorted(repeatable.items())]
+    once = [_script(origin, path, configured, back.get(place)) for place, path in sorted(forth.items())]
+    again = [_script(origin, path, configured, None, "changed") for _, path in sorted(repeatable.items())]
     return [*once, *again]
 
 
@@ -78,9 +80,9 @@ def _misnamed(path: Path) -> BadScript:
     return BadScript(path, 0, f"{path.name} is not named as Flyway names migrations", do)
 
 
-def _script(origin: Origin, path: Path, back: Path | None, repeat: str = "") -> Script:
+def _script(origin: Origin, path: Path, configured: Set[Path], back: Path | None, repeat: str = "") -> Script:
     script = files.script(origin, path, path.stem, partial(_cut, back))
-    said = _settings(script)
+    said = _settings(script, configured)
     front: FrontMatter = NOTHING
     if repeat or said.get("executeInTransaction") == "false":
         front = FrontMatter(repeat=repeat, transaction=False if said.get("executeInTransaction") == "false" else None)
@@ -109,11 +111,11 @@ def _fill(name: str, statement: str, _engine: str, variables: Mapping[str, str])
     return _PLACEHOLDER.sub(value, statement)
 
 
-def _settings(script: Script) -> dict[str, str]:
-    """What a script's `.conf` file and its `-- flyway:` lines say. Raises BadScript."""
+def _settings(script: Script, configured: Set[Path]) -> dict[str, str]:
+    """What a script's `.conf` file, if it is `configured` by one, and its `-- flyway:` lines say. Raises BadScript."""
     said: dict[str, str] = {}
-    conf = script.path.with_name(f"{script.path.name}.conf")
-    if conf.is_file():
+    conf = script.path.with_name(f"{script.path.name}.conf") if configured else script.path
+    if conf in configured:
         for number, line in enumerate(read(conf)[0].split("\n"), start=1):
             if line.strip() and not line.lstrip().startswith("#"):
                 _set(said, line, conf, number)
