@@ -376,12 +376,12 @@ class Project:
 
     def work(self, tell: JobListener, stop: Event) -> None:
         """Run all enabled jobs, cycle after cycle, until `stop` is set."""
-        from stepwell.jobs import service
+        from stepwell.jobs import cycles
 
         with self.ledger():
             pass
         with self.executor() as executor:
-            service.work(self.jobs(), self.site(), self.holding_up, tell, stop, executor)
+            cycles.work(self.jobs(), self.site(), self.holding_up, tell, stop, executor)
 
     # --- checks -----------------------------------------------------------------------------------------------
 

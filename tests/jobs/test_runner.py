@@ -266,6 +266,19 @@ def test_rows_that_arrive_late_reopen_a_complete_job(tmp_path: Path, url: str) -
     assert wrong_rows(url) == []
 
 
+def test_a_job_that_takes_long_does_not_keep_the_others_waiting(tmp_path: Path, url: str) -> None:
+    project = slow(tmp_path, url)
+    (project.folder / "jobs" / "z_quick.sql").write_text(
+        "-- batches: keyset state.item by id\n-- where: n < 5000000\nUPDATE item SET n = n + 5000000 WHERE ${batch};\n"
+    )
+    running = project.start("work")
+    until(lambda: shown(project, "z-quick")["state"] == "complete", running)
+    assert shown(project, "slow")["state"] == "running"
+    running.send_signal(signal.SIGTERM)
+    assert ended(running).code == 0
+    assert shown(project, "slow")["holder"] == ""
+
+
 # --- rows that fail ---------------------------------------------------------------------------------------
 
 DIVIDE = """

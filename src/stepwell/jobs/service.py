@@ -1,24 +1,19 @@
-"""A project's jobs together: what is ready, what remains, running them all cycle after cycle."""
+"""A project's jobs together: what is ready, what remains, running one of them."""
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 from stepwell.databases.database import Database
-from stepwell.errors import JobNotReady, LeaseHeld, Refused, StepwellError
+from stepwell.errors import JobNotReady, Refused
 from stepwell.graph import Step
-from stepwell.jobs import runner, sources
-from stepwell.jobs.batch import Connections
+from stepwell.jobs import runner
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.runner import Outcome, Site
 from stepwell.ledger.jobs import JobState, Ledger
 from stepwell.ledger.tables import create
-
-LOGGER = logging.getLogger("stepwell")
 
 Missing = Callable[[Definition], list[str]]
 """What of a job's requirements is not complete now, as references with notes."""
@@ -69,58 +64,3 @@ def run_one(
     if waits_for := missing(definition):
         raise JobNotReady(definition.reference, waits_for)
     return runner.run(definition, site, tell=tell, stop=stop, executor=executor)
-
-
-def work(
-    definitions: Sequence[Definition],
-    site: Site,
-    missing: Missing,
-    tell: runner.Listener,
-    stop: threading.Event,
-    executor: Executor | None = None,
-) -> None:
-    """Run every enabled job whenever it has something to do, cycle after cycle, until `stop` is set.
-
-    A complete job is looked at once a cycle: rows that arrived late reopen it.
-    """
-    connections = Connections(site.open)
-    started = time.monotonic()
-    due = {definition.name: started + definition.startup_delay for definition in definitions}
-    for definition in definitions:
-        if definition.flag and not definition.flag.on(site.environment):
-            LOGGER.info("job=%s is disabled by %s and skipped", definition.name, definition.flag.name)
-            runner.say(definition.says.off)
-            del due[definition.name]
-    by_name = {definition.name: definition for definition in definitions}
-    try:
-        while due and not stop.wait(max(0.0, min(due.values()) - time.monotonic())):
-            name = min(due, key=lambda name: due[name])
-            definition = by_name[name]
-            try:
-                if _has_work(definition, site, connections) and not missing(definition):
-                    outcome = runner.run(definition, site, tell=tell, stop=stop, executor=executor)
-                    LOGGER.info("job=%s state=%s rows=%d", name, outcome.state, outcome.rows_done)
-            except LeaseHeld as error:
-                LOGGER.info("job=%s %s", name, error.what)
-            except StepwellError as error:
-                connections.close()
-                LOGGER.warning("job=%s %s", name, str(error).replace("\n", " "))
-            due[name] = time.monotonic() + definition.cycle
-    finally:
-        connections.close()
-
-
-def _has_work(definition: Definition, site: Site, connections: Connections) -> bool:
-    ledger = Ledger(connections.get(site.ledger))
-    state = ledger.read(definition.name)
-    if state is None or state.state in ("paused", "cancelled", "undone"):
-        return False
-    if state.state != "complete":
-        return True
-    behind = None if definition.source.where or not state.place else sources.load_key(state.place)
-    failed = tuple(sources.load_key(key) for key, _, _ in ledger.failures(definition.name))
-    database = connections.get(definition.source.database)
-    if sources.next_scope(database, definition.source, behind, 1, failed) is None:
-        return False
-    ledger.update(definition.name, None, state="pending", quiet_passes=0)
-    return True

@@ -29,10 +29,10 @@ class AlertProjects(Job):
     """Put each alert into its project; split the alerts of several."""
 
     requires = ["state/0004_project_columns"]
-    batches = Keyset("state", "alerts", key="id", where="project_id IS NULL OR project_id = ''", size=1)
+    batches = Keyset("state", "alerts", key="id", where="project_id IS NULL OR project_id = ''", size=20)
     enabled = Flag("ALERT_PROJECT_MIGRATION_ENABLED", default=False)
     exclude = Exclude("workspace_id", "MIGRATION_EXCLUDED_WORKSPACE_IDS")
-    largest = 1  # a transaction an alert
+    largest = 200  # all that becomes of an alert commits together
     says = Says(complete="No workspaces with orphan alerts found, consider disabling the job")
     records = ["project_id", "last_updated_at", "last_updated_by"]
 

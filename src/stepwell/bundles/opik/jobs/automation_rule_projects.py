@@ -14,10 +14,10 @@ class AutomationRuleProjects(Job):
     """Split each automation rule of several projects into one for each."""
 
     requires = ["state/0004_project_columns"]
-    batches = Keyset("state", "automation_rules", key="id", where=SEVERAL, size=1)
+    batches = Keyset("state", "automation_rules", key="id", where=SEVERAL, size=20)
     enabled = Flag("AUTOMATION_RULE_PROJECT_MIGRATION_ENABLED", default=False)
     exclude = Exclude("workspace_id", "MIGRATION_EXCLUDED_WORKSPACE_IDS")
-    largest = 1  # a transaction a rule
+    largest = 200  # all that becomes of a rule commits together
     says = Says(complete="No workspaces with multi-project automation rules found, consider disabling the job")
     records = ["project_id", "enabled", "last_updated_at", "last_updated_by"]
 

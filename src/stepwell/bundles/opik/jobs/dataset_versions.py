@@ -53,9 +53,10 @@ WHERE dataset_id IN ({datasets})
 SETTINGS min_insert_block_size_bytes = 50000000, use_index_for_in_with_subqueries = 0
 """
 
+# Of all items at once: 16 bytes of hash an item take a third of the memory of the ids themselves.
 NOT_COPIED = """
-(workspace_id, dataset_id, id) NOT IN (
-    SELECT workspace_id, dataset_id, id
+sipHash128(workspace_id, dataset_id, id) NOT IN (
+    SELECT sipHash128(workspace_id, dataset_id, id)
     FROM dataset_item_versions
     WHERE dataset_version_id = dataset_id AND ${batch})
 """
