@@ -25,8 +25,12 @@ def convert(options: argparse.Namespace, output: Output) -> int:
     output.line(f"converted {plural(len(done.scripts), 'script')}, read back the same: {up} statements, {down} back")
     if done.proof:
         output.line(done.proof)
-    output.line(f"\nNow write below [databases.{name}] in stepwell.toml, in place of what says otherwise:")
+    entry = project.config.databases[name]
+    gone = [key for key in ("format", "contexts", "labels") if getattr(entry, key)]
+    output.line(f"\nNow write below [databases.{name}] in stepwell.toml, in place of what stands there:")
     output.line(f'  scripts = "{where}"')
+    if gone:
+        output.line(f"and take away: {', '.join(gone)}")
     output.line("What is applied stays applied: `stepwell up` goes on from there.")
     output.result(
         {

@@ -61,7 +61,7 @@ def diagnose(
             try:
                 database.connect()
                 stack.callback(database.close)
-                targets.append(Target(database, its, history.read(database)))
+                targets.append(Target(database, its, history.read(database, its)))
             except StepwellError as error:
                 found.append(_unusable(name, error))
                 continue

@@ -47,7 +47,7 @@ class Follower:
         """The scripts that are applied and that the table does not have. Raises NotInStep where it has others."""
         found = {r.script.version for r in self.tool.read(self.database, self.table, self.scripts) if r.script}
         applied = [script for script in self.scripts if script.version in history.applied]
-        newest = max((self.scripts.index(script) for script in applied), default=-1)
+        newest = max((i for i, script in enumerate(self.scripts) if script.version in history.applied), default=-1)
         ahead = [
             script.reference
             for index, script in enumerate(self.scripts)
