@@ -65,7 +65,7 @@ def paired(sides: Sequence[Iterator[Entry]], same: Same) -> Comparison:
         found.compared += 1
         if None in rows:
             found.add(Difference(rows))
-        else:
+        elif rows.count(rows[0]) < len(rows):
             first, *others = (row for row in rows if row is not None)
             if columns := sorted({place for other in others for place in same(first, other)}):
                 found.add(Difference(rows, tuple(columns)))

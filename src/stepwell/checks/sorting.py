@@ -52,7 +52,10 @@ def in_order(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def _size(row: Row) -> int:
-    return 300 + sum(2 * len(value) if isinstance(value, bytes) else 60 for value in row)
+    size = 300
+    for value in row:
+        size += 2 * len(value) if type(value) is bytes else 60
+    return size
 
 
 def _kept(entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -6,6 +6,7 @@ different rows never have the same text, and a text has a bound. From there on t
 
     columns   what a table has, in terms that engines share
     digest    rows in the order of an integer key: how many, and the MD5 of their texts one behind the other
+    digests   the same for many small parts at once
     buckets   rows in no order, in groups by the MD5 of their key: how many, and the sum of their texts' MD5s
     text      one value, readable, for rows that are fetched
 
@@ -138,6 +139,12 @@ class Checksums(Protocol):
         """A SELECT of one row: how many rows there are, and the MD5 of their texts in the order of `key`.
 
         `found` is SQL from FROM on. Of more than `most` rows the count is over `most`, the MD5 worth nothing.
+        """
+
+    def digests(self, row: str, key: str, found: str, low: int, width: int) -> str:
+        """A SELECT of the same for parts of `width` keys from `low` on: the part's number, the count, the MD5.
+
+        The keys lie so near to `low` that their distance is no great number.
         """
 
     def position(self, row: str) -> str:

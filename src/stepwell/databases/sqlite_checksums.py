@@ -96,6 +96,15 @@ def digest(row: str, key: str, found: str, most: int) -> str:
     """
 
 
+def digests(row: str, key: str, found: str, low: int, width: int) -> str:
+    """The same for parts."""
+    return f"""
+        SELECT stepwell_part, count(*), stepwell_digest(stepwell_row)
+        FROM (SELECT ({key} - ({low})) / {width} AS stepwell_part, {row} AS stepwell_row {found} ORDER BY {key})
+        GROUP BY stepwell_part
+    """
+
+
 def position(row: str) -> str:
     """SQL for the MD5 of a key's text."""
     return f"stepwell_md5({row})"

@@ -1,8 +1,8 @@
 """The way with an indexed integer key: every engine orders integers alike, so a range has the same rows on both sides.
 
 Both tables are cut into the same ranges of keys, by the least and the greatest key and the number of rows there may
-be. Of each range both databases give a digest, at the same time, some ranges ahead. Where two digests differ the range
-is divided, and what differs of that again, until so few rows are left that fetching them costs less than another look.
+be. Of each range both databases give a digest, at the same time, some ranges ahead. Where two digests differ, one more
+statement gives those of its parts, so small that the rows of parts that differ are fetched.
 
 A range may hold far more rows than expected, where keys lie unevenly. Its digest is then given up at a bound, and the
 range is divided as well, between the least and the greatest key that it really has.
@@ -14,19 +14,20 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import groupby
 
 from stepwell.checks.diff.pairs import Pair
 from stepwell.checks.diff.rows import Finished, Found, differences
 from stepwell.checks.diff.side import Digest, Side
 
-ROWS = 8192
-"""Rows of a range, roughly: the digest of so many takes some 10 ms, which hides the round trip."""
-
-PARTS = 16
-"""Into how many a range is divided."""
+ROWS = 16_384
+"""Rows of a range, roughly: the digest of so many takes some 20 ms, in which a statement's own cost is lost."""
 
 FEW = 512
-"""Rows that are fetched instead of dividing once more."""
+"""Rows of a part, roughly, that is fetched where it differs."""
+
+PARTS = 16
+"""Into how many a range is divided, at least, whose keys lie unevenly."""
 
 SPARSE = 4
 """How many keys a row there may be in a range whose keys are taken to lie evenly."""
@@ -74,7 +75,7 @@ def _of_null(sides: Sides, pairs: Sequence[Pair]) -> Iterator[Found]:
     counts = [side.ask(side.count, condition) for side, condition in zip(sides, conditions, strict=True)]
     left, right = (count.result() for count in counts)
     if left or right:
-        yield from _fetched(sides, pairs, "{} IS NULL")
+        yield from _fetched(sides, pairs, None)
         yield Finished(None, left, right)
 
 
@@ -97,22 +98,42 @@ def _compared(sides: Sides, pairs: Sequence[Pair], ranges: Iterator[Range], top:
 
 
 def _divided(sides: Sides, pairs: Sequence[Pair], span: Range, rows: int, full: bool) -> Iterator[Found]:
-    if rows <= FEW and not full:
-        yield from _fetched(sides, pairs, span.condition("{}"))
+    if not full and (rows <= FEW or span.high - span.low < SPARSE * rows):
+        yield from _parts_compared(sides, pairs, span, rows)
         return
-    even = not full and span.high - span.low < SPARSE * rows
-    narrow = span if even else _narrowed(sides, span.condition("{}"))
+    narrow = _narrowed(sides, span.condition("{}"))
     if narrow is None:  # its rows are gone by now
         return
     if narrow.low == narrow.high:
-        yield from _fetched(sides, pairs, narrow.condition("{}"))
+        yield from _fetched(sides, pairs, narrow)
     else:
         yield from _compared(sides, pairs, narrow.parts(max(PARTS, rows // ROWS)), top=False)
 
 
-def _fetched(sides: Sides, pairs: Sequence[Pair], condition: str) -> Iterator[Found]:
+def _parts_compared(sides: Sides, pairs: Sequence[Pair], span: Range, rows: int) -> Iterator[Found]:
+    """What differs in a range without gaps worth mentioning. Parts that differ and lie together are fetched at once."""
+    parts = list(span.parts(max(1, rows // FEW)))
+    if len(parts) == 1:
+        yield from _fetched(sides, pairs, span)
+        return
+    width = parts[0].high - parts[0].low + 1
+    asked = [side.ask(side.digests, span.condition(side.number), span.low, width) for side in sides]
+    left, right = (answer.result() for answer in asked)
+    for differs, together in groupby(enumerate(parts), key=lambda part: left.get(part[0]) != right.get(part[0])):
+        if differs:
+            run = [part for _, part in together]
+            yield from _fetched(sides, pairs, Range(run[0].low, run[-1].high))
+
+
+def _fetched(sides: Sides, pairs: Sequence[Pair], span: Range | None) -> Iterator[Found]:
+    """What differs in a range, row by row; None: the rows whose key is NULL."""
     left, right = (
-        side.rows(condition.format(side.number), side.sql.text(side.key[0]), order=side.number) for side in sides
+        side.rows(
+            span.condition(side.number) if span else f"{side.number} IS NULL",
+            side.sql.text(side.key[0]),
+            order=side.number,
+        )
+        for side in sides
     )
     yield from differences(left, right, 1, pairs, order=lambda digits: int(digits or 0))
 

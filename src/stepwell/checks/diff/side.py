@@ -90,6 +90,11 @@ class Side:
         count, md5 = self.database.query(text)[0]
         return int(count), (str(md5) if count else None)
 
+    def digests(self, condition: str, low: int, width: int) -> dict[int, Digest]:
+        """The digests of parts of `width` keys from `low` on, by their number; none of a part without rows."""
+        text = self.sql.digests(self.row, self.number, f"{self.found} AND {condition}", low, width)
+        return {int(part): (int(count), str(md5)) for part, count, md5 in self.database.query(text)}
+
     def buckets(self, digits: int) -> dict[str, tuple[int, int]]:
         """Rows in buckets by the first digits of their position: how many, and the sum of their MD5s."""
         text = self.sql.buckets(self.row, self.sql.bucket(self.position, digits), self.found)

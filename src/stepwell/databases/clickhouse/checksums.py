@@ -134,11 +134,21 @@ def _framed(spelled: Spelled) -> str:
 
 
 def digest(row: str, key: str, found: str, most: int) -> str:
-    """How many rows, and their MD5."""
+    """How many rows, and their MD5. In one thread: several put rows out of order, and cost more than so few rows."""
     return f"""
         SELECT count(), lower(hex(MD5(arrayStringConcat(groupArray(stepwell_row), ';'))))
         FROM (SELECT {row} AS stepwell_row {found} ORDER BY {key} LIMIT {most + 1})
-        SETTINGS output_format_decimal_trailing_zeros = 0
+        SETTINGS output_format_decimal_trailing_zeros = 0, max_threads = 1
+    """
+
+
+def digests(row: str, key: str, found: str, low: int, width: int) -> str:
+    """The same for parts."""
+    return f"""
+        SELECT stepwell_part, count(), lower(hex(MD5(arrayStringConcat(groupArray(stepwell_row), ';'))))
+        FROM (SELECT intDiv({key} - ({low}), {width}) AS stepwell_part, {row} AS stepwell_row {found} ORDER BY {key})
+        GROUP BY stepwell_part
+        SETTINGS output_format_decimal_trailing_zeros = 0, max_threads = 1
     """
 
 

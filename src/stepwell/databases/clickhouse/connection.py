@@ -220,10 +220,7 @@ class ClickhouseDatabase:
         # As for `unload`: an error in the middle would look like the end.
         chosen = LONG | {"max_execution_time": str(timeout)} | ({} if self.embedded else {"wait_end_of_query": "1"})
         try:
-            with (
-                self._for_a_stream() as client,
-                client.query_row_block_stream(text, settings=chosen, query_formats=reading.FORMATS) as blocks,
-            ):
+            with self._client.query_row_block_stream(text, settings=chosen, query_formats=reading.FORMATS) as blocks:
                 # Without a row there is no block, and without a block the driver knows no column.
                 described = [] if blocks.source.column_names else self._ask(f"DESCRIBE (\n{text}\n)")
                 yield reading.stream(blocks, described)

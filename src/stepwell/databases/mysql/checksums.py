@@ -172,6 +172,18 @@ def digest(row: str, key: str, found: str, most: int) -> str:
     return f"SELECT COUNT(*), MD5(GROUP_CONCAT({row} ORDER BY {key} SEPARATOR ';')) {found}"
 
 
+def digests(row: str, key: str, found: str, low: int, width: int) -> str:
+    """The same for parts."""
+    return f"""
+        SELECT
+          ({key} - ({low})) DIV {width} AS stepwell_part,
+          COUNT(*),
+          MD5(GROUP_CONCAT({row} ORDER BY {key} SEPARATOR ';'))
+        {found}
+        GROUP BY stepwell_part
+    """
+
+
 def position(row: str) -> str:
     """SQL for the MD5 of a key's text."""
     return f"MD5({row})"

@@ -174,6 +174,15 @@ def digest(row: str, key: str, found: str, most: int) -> str:
     """
 
 
+def digests(row: str, key: str, found: str, low: int, width: int) -> str:
+    """The same for parts."""
+    return f"""
+        SELECT ({key} - ({low})) / {width}, count(*), md5(string_agg({row}, ';' ORDER BY {key}))
+        {found}
+        GROUP BY 1
+    """
+
+
 def position(row: str) -> str:
     """SQL for the MD5 of a key's text. Hexadecimal digits sort alike in "C" only, whatever the locale."""
     return f'md5({row}) COLLATE "C"'
