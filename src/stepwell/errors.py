@@ -1,7 +1,7 @@
 """Every kind of trouble Stepwell can meet: one class a kind, its message built here and nowhere else.
 
 A message answers, in this order: what happened, where, what the database said, what state things are in now,
-and what to do. `exit_code` is what the command line ends with.
+and what to do, all without secrets. `exit_code` is what the command line ends with.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import ClassVar
 
+from stepwell.secrets import hide
+
 
 class StepwellError(Exception):
     """Base of all errors that are meant for a person."""
@@ -17,8 +19,8 @@ class StepwellError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, what: str, *, where: str = "", said: str = "", now: str = "", do: str = "") -> None:
-        self.what, self.where, self.said, self.now, self.do = what, where, said, now, do
-        super().__init__(what)
+        self.what, self.where, self.said, self.now, self.do = map(hide, (what, where, said, now, do))
+        super().__init__(self.what)
 
     @property
     def kind(self) -> str:

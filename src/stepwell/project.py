@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepwell import config as configuration
-from stepwell import graph
+from stepwell import graph, secrets
 from stepwell.config import Config
 from stepwell.databases import open_database
 from stepwell.databases import url as urls
@@ -90,7 +90,11 @@ class Project:
         found = configuration.find(Path(folder).resolve())
         here = Path.cwd()
         config = configuration.load(found.relative_to(here) if found.is_relative_to(here) else found, environment)
-        return cls(config, {**environment, **config.variables})
+        variables = {**environment, **config.variables}
+        # Each as the URL spells it, and as the server gets it.
+        written = (entry.url for entry in config.databases.values())
+        secrets.know(variables, (password for url in written for password in urls.passwords(url)))
+        return cls(config, variables)
 
     def scripts(self, name: str) -> list[Script]:
         """The scripts of one database in their order."""
@@ -737,7 +741,9 @@ class Project:
             return [
                 (
                     script,
-                    [] if script.is_python else [s.text for s in script.statements("down", self.variables)],
+                    []
+                    if script.is_python
+                    else [secrets.hide(s.text) for s in script.statements("down", self.variables)],
                 )
                 for script in chosen
             ]

@@ -49,6 +49,12 @@ def redact(text: str) -> str:
     return _SECRET.sub("***", text)
 
 
+def passwords(text: str) -> list[str]:
+    """The passwords in a URL's text, as they are written and as they are meant."""
+    found = _SECRET.findall(text)
+    return [*found, *map(unquote, found)]
+
+
 def parse(text: str) -> Url:
     """Read a database URL. Raises BadUrl."""
     shown = redact(text)

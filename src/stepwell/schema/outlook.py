@@ -11,6 +11,7 @@ from stepwell.schema import points
 from stepwell.schema.apply import one_transaction, survey
 from stepwell.schema.plan import Difference, Options, Plan, Target, differences, make_plan
 from stepwell.scripts.script import Script
+from stepwell.secrets import hide
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def _coming(targets: Sequence[Target], script: Script, options: Options) -> Comi
         for statement, conduct in zip(statements, conducts, strict=True)
         if conduct is Conduct.OPAQUE
     ]
-    return Coming(script.reference, [statement.text for statement in statements], way, warnings)
+    return Coming(script.reference, [hide(statement.text) for statement in statements], way, warnings)
 
 
 @dataclass(frozen=True, slots=True)

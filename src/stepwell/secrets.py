@@ -1,0 +1,29 @@
+"""What must never be shown: passwords of URLs, and values of variables whose names say that they are secret.
+
+Known to the whole process once a project has named them, because messages are made far from where a secret came in:
+a server quotes the statement that it refuses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+_NAMES = re.compile(r"PASSW|PASSPHRASE|PWD\b|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY", re.IGNORECASE)
+_SHORTEST = 4
+"""Characters: less is found in every other word, and hides nothing."""
+
+_known: set[str] = set()
+
+
+def know(variables: Mapping[str, str], passwords: Iterable[str]) -> None:
+    """Let `hide` hide these passwords, and the values of those variables that are named as secrets are."""
+    found = {value for name, value in variables.items() if _NAMES.search(name)} | set(passwords)
+    _known.update(value for value in found if len(value) >= _SHORTEST)
+
+
+def hide(text: str) -> str:
+    """The text with `***` in place of all that is known to be secret."""
+    for secret in sorted(_known, key=len, reverse=True):  # one may be a part of another
+        text = text.replace(secret, "***")
+    return text
