@@ -169,6 +169,9 @@ def test_columns_come_in_their_order_and_none_for_no_table(db: ClickhouseDatabas
     send(db, "CREATE TABLE `a.b``c` (z UInt8, a UInt8) ENGINE = Memory")
     for name in ("`a.b``c`", f"{db.database}.`a.b``c`"):
         assert db.columns(name) == ["z", "a"]
+    send(db, r"CREATE TABLE `a\\b\`c` (z UInt8, a UInt8) ENGINE = Memory")
+    for name in (r"`a\\b\`c`", r"`a\\b``c`", rf"{db.database}.`a\\b``c`"):
+        assert db.columns(name) == ["z", "a"]
     assert db.columns("nowhere") == []
 
 

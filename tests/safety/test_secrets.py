@@ -40,7 +40,7 @@ def commands(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Ite
 
 
 # The demo makes a project of its own, in which no secret is; every other command is tried.
-COMMANDS = [words for words in commands(_parser()) if words[0] != "demo"]
+COMMANDS = [words for words in commands(_parser(())) if words[0] != "demo"]
 LONGER = [
     ("up", "--dry-run"), ("up", "--wait"), ("up", "--wait-budget", "30s"), ("down", "--dry-run"), ("job", "run", "wrong"),
     ("deploy", "helm"), ("deploy", "compose"), ("deploy", "systemd"), ("deploy", "github-actions"), ("plan", "--json"),

@@ -241,19 +241,24 @@ def _executable_end(text: str, start: int, engine: str) -> int:
     raise Unterminated(Kind.COMMENT, start)
 
 
-def unquote(text: str) -> str:
-    """The identifier that a word or quoted identifier stands for."""
-    if len(text) >= 2 and text[0] in '"`[':
-        mark = text[-1]
-        return text[1:-1].replace(mark * 2, mark)
-    return text
+_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "0": "\0"}
+
+
+def unquote(text: str, engine: str = "") -> str:
+    """The identifier that a word or quoted identifier stands for. In ClickHouse, a backslash escapes in one."""
+    if len(text) < 2 or text[0] not in '"`[':
+        return text
+    mark, inside = text[-1], text[1:-1]
+    if engine != "clickhouse" or "\\" not in inside:
+        return inside.replace(mark * 2, mark)
+    return re.sub(rf"\\(.)|{mark}{mark}", lambda m: _ESCAPES.get(m[1], m[1]) if m[1] else mark, inside, flags=re.DOTALL)
 
 
 class Reader:
     """Reads the significant tokens of one statement from left to right."""
 
     def __init__(self, text: str, engine: str) -> None:
-        self.text = text
+        self.text, self.engine = text, engine
         self.items = [token for token in tokens(text, engine) if not token.silent]
         self.at = 0
 
@@ -301,7 +306,7 @@ class Reader:
         """Step over a name such as `db`.table and return its parts, unquoted; empty when none comes."""
         parts: list[str] = []
         while self.at < len(self.items) and self.items[self.at].kind in (Kind.WORD, Kind.QUOTED):
-            parts.append(unquote(self.items[self.at].text))
+            parts.append(unquote(self.items[self.at].text, self.engine))
             self.at += 1
             if not self.take("."):
                 break

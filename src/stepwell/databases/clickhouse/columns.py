@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from stepwell.databases.clickhouse.names import spell
 from stepwell.databases.columns import Column, Table
 from stepwell.databases.database import Database
 from stepwell.databases.lexing import Kind, Reader, tokens, unquote
@@ -64,8 +65,8 @@ def read(database: Database, table: str) -> Table | None:
 
 def quoted(name: str) -> str:
     """A name as SQL spells it: quoted unless it is plain."""
-    return name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) else "`" + name.replace("`", "\\`") + "`"
+    return spell(("", name))
 
 
 def _words(text: str) -> set[str]:
-    return {unquote(t.text) for t in tokens(text, "clickhouse") if t.kind in (Kind.WORD, Kind.QUOTED)}
+    return {unquote(t.text, "clickhouse") for t in tokens(text, "clickhouse") if t.kind in (Kind.WORD, Kind.QUOTED)}

@@ -25,7 +25,7 @@ def read(database: ClickhouseDatabase, table: str, columns: Sequence[str]) -> Ke
     found = database.query("SELECT name, type FROM system.columns WHERE database = ? AND table = ?", place)
     sorted_by = database.query("SELECT sorting_key FROM system.tables WHERE database = ? AND name = ?", place)
     return keys.facts(
-        {column: unquote(column) for column in columns},
+        {column: unquote(column, "clickhouse") for column in columns},
         [Column(name, bool(_NULLABLE.match(kind)), not _UNFAITHFUL.search(kind)) for name, kind in found],
         keys.indexes(Part("", False, column) for (text,) in sorted_by for column in _columns(str(text))),
     )
@@ -42,4 +42,8 @@ def _columns(sorting_key: str) -> list[str | None]:
         elif not token.silent:
             parts[-1].append(token)
     names = (Kind.WORD, Kind.QUOTED)
-    return [unquote(part[0].text) if len(part) == 1 and part[0].kind in names else None for part in parts if part]
+    return [
+        unquote(part[0].text, "clickhouse") if len(part) == 1 and part[0].kind in names else None
+        for part in parts
+        if part
+    ]
