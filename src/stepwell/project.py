@@ -567,15 +567,22 @@ class Project:
             )
         return evidence.progress(runbook, found)
 
-    def sign(self, item: str, note: str = "", yes: bool = True) -> str:
-        """Answer for a sign-off or a manual item of a runbook, as who runs this; returns its reference.
+    def signoffs(self) -> list[str]:
+        """The sign-offs that scripts, jobs and checks require, by reference."""
+        wanted = {text for name in self.config.databases for one in self.scripts(name) for text in one.front.requires}
+        wanted |= {text for job in self.jobs() for text in job.requires}
+        wanted |= {text for check in self.checks().values() for text in check.requires}
+        return sorted(text for text in wanted if text.startswith("signoff/"))
 
-        Raises BadRequest for one that no runbook has, NotASigner, LedgerNotRelational.
+    def sign(self, item: str, note: str = "", yes: bool = True) -> str:
+        """Answer for a sign-off, or a manual item of a runbook, as who runs this; returns its reference.
+
+        Raises BadRequest for one that no runbook has and nothing requires, NotASigner, LedgerNotRelational.
         """
         from stepwell.ledger import signoffs
         from stepwell.runbook import signing
 
-        reference = signing.to_sign(self.runbooks(), item)
+        reference = signing.to_sign(self.runbooks(), item, self.signoffs())
         name = reference.removeprefix("signoff/")
         with self.ledger() as ledger:
             (signoffs.sign if yes else signoffs.refuse)(ledger, name, note)

@@ -57,7 +57,14 @@ def rehearsed(made: Project, *arguments: str, code: int = 0) -> dict[str, Any]:
     return found
 
 
-def test_the_whole_release_runs_on_a_copy_and_the_original_stays_as_it_was(relational_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "engine",
+    [pytest.param("sqlite", marks=pytest.mark.soak), "postgres", pytest.param("mysql", marks=pytest.mark.soak)],
+)
+def test_the_whole_release_runs_on_a_copy_and_the_original_stays_as_it_was(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    relational_url = str(request.getfixturevalue(f"{engine}_url"))
     made = release(tmp_path, relational_url)
     before = everything(relational_url)
     found = rehearsed(made)
@@ -107,12 +114,14 @@ def test_a_statement_that_fails_ends_it_and_leaves_the_original_alone(tmp_path: 
     assert not list(tmp_path.glob("*rehearsal*")), "the copy is still there"
 
 
+@pytest.mark.soak
 def test_a_script_without_a_way_back_is_named(tmp_path: Path) -> None:
     text = "CREATE TABLE later (id INTEGER);\n"
     made = release(tmp_path, f"sqlite:///{tmp_path}/main.db", **{"0004_later": text})
     assert rehearsed(made)["stayed"] == "the way back ends: state/0004_later has no way back"
 
 
+@pytest.mark.soak
 def test_a_copy_that_is_given_is_used_and_left_there(postgres_url: str, postgres: Any, tmp_path: Path) -> None:
     made, copy = release(tmp_path, postgres_url), postgres.new_database()
     before = everything(postgres_url)
@@ -134,6 +143,7 @@ def test_the_original_is_recognised_under_another_name(postgres_url: str, sqlite
         assert end.code == 6 and "is the original itself" in end.stderr
 
 
+@pytest.mark.soak
 def test_an_original_in_use_is_copied_all_the_same(postgres_url: str, tmp_path: Path) -> None:
     import psycopg
 
@@ -159,7 +169,7 @@ CLICKHOUSE = {
 }
 
 
-@pytest.mark.parametrize("kind", ["clickhouse", "chdb"])
+@pytest.mark.parametrize("kind", ["clickhouse", pytest.param("chdb", marks=pytest.mark.soak)])
 def test_clickhouse_is_copied_beside_itself(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     url = str(request.getfixturevalue(f"{kind}_url"))
     made = jobbing.make(tmp_path, {"state": f"sqlite:///{tmp_path}/main.db", "analytics": url}, {}, CLICKHOUSE)

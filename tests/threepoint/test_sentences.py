@@ -191,13 +191,6 @@ def test_which_types_hold_all_values_of_another(engine: str, old: str, new: str,
 
 # --- ClickHouse -----------------------------------------------------------------------------------------------
 
-SIGN = """
-from stepwell.ledger import signoffs
-from stepwell.project import Project
-with Project.load(".").ledger() as ledger:
-    signoffs.sign(ledger, "users-name-unused")
-"""
-
 
 def clickhouse(folder: Path, url: str) -> Project:
     first = (
@@ -224,7 +217,7 @@ def test_in_clickhouse_a_default_carries_the_old_servers_values_over(clickhouse_
     assert "undone 1" in done(made("down", "--database", "analytics"))
     done(made("up"))
     dumping.query(url, "INSERT INTO users (id, full_name) VALUES (4, 'forgotten')")
-    done(made.python(SIGN))
+    done(made("runbook", "sign", "signoff/users-name-unused"))
     assert "waits for check/users-full-name: 1 row" in done(made("up"))
     dumping.query(url, "ALTER TABLE users DELETE WHERE id = 4 SETTINGS mutations_sync = 2")
     assert "applied 1" in done(made("up"))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from stepwell.errors import BadRequest, NotASigner, did_you_mean
 from stepwell.ledger.actor import actor
 from stepwell.runbook.definition import SIGNED, Item, Runbook
 
 
-def to_sign(runbooks: Mapping[str, Runbook], text: str) -> str:
-    """The reference of the sign-off or manual item that `text` means. Raises BadRequest, NotASigner."""
-    known: dict[str, list[tuple[Runbook, Item]]] = {}
+def to_sign(runbooks: Mapping[str, Runbook], text: str, required: Collection[str]) -> str:
+    """The reference of the sign-off or manual item that `text` means: one of a runbook, or that a step requires.
+
+    Raises BadRequest, NotASigner.
+    """
+    known: dict[str, list[tuple[Runbook, Item]]] = {reference: [] for reference in sorted(required)}
     others: dict[str, str] = {}
     for runbook in runbooks.values():
         for phase in runbook.sections:

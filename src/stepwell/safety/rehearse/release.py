@@ -96,12 +96,7 @@ class _Run:
 
     def _sign(self) -> list[str]:
         """Give every sign-off that something requires, on the copy of the ledger."""
-        wanted = {
-            text for name in self.copies for script in self.project.scripts(name) for text in script.front.requires
-        }
-        wanted |= {text for job in self.project.jobs() for text in job.requires}
-        wanted |= {text for check in self.project.checks().values() for text in check.requires}
-        names = sorted(text.removeprefix("signoff/") for text in wanted if text.startswith("signoff/"))
+        names = [text.removeprefix("signoff/") for text in self.project.signoffs()]
         if names:
             with self.project.ledger() as ledger:
                 given = {name for name, one in signoffs.latest(ledger).items() if one.answer == signoffs.YES}
