@@ -48,6 +48,18 @@ class Doctor:
 
 
 @dataclass(frozen=True, slots=True)
+class Notify:
+    """Who is told of a release: apprise's URLs, which hold secrets, and the person on standby.
+
+    `stuck_after` is after how many seconds without progress, again and again.
+    """
+
+    urls: tuple[str, ...] = field(default=(), repr=False)
+    standby: str = ""
+    stuck_after: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A project's configuration. `ledger` names the database that remembers what spans several.
 
@@ -65,6 +77,7 @@ class Config:
     lint_up: str = "warn"
     doctor: Doctor = Doctor()
     window: Window | None = None
+    notify: Notify | None = None
 
 
 def find(start: Path) -> Path:
@@ -88,7 +101,7 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
         raise BadProject(f"{FILE} is not valid TOML: {error}", where=str(path), do="Correct that line.") from None
     except UnicodeDecodeError as error:
         raise BadProject(f"{FILE} is not UTF-8", where=f"{path}, byte {error.start}") from None
-    sections = ("databases", "ledger", "variables", "pressure", "jobs", "lint", "doctor", "window")
+    sections = ("databases", "ledger", "variables", "pressure", "jobs", "lint", "doctor", "window", "notify")
     _check(path, "", content, dict.fromkeys(sections, dict))
     databases = {}
     for name, table in content.get("databases", {}).items():
@@ -126,7 +139,23 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
     lint_up = _lint_up(path, content.get("lint", {}))
     doctor = _doctor(path, content.get("doctor", {}), environment)
     window = _window(path, content["window"]) if "window" in content else None
-    return Config(folder, databases, chosen, variables, content.get("pressure", {}), scheduler, lint_up, doctor, window)
+    notify = _notify(path, content["notify"], environment) if "notify" in content else None
+    return Config(
+        folder, databases, chosen, variables, content.get("pressure", {}), scheduler, lint_up, doctor, window, notify
+    )
+
+
+def _notify(path: Path, table: Mapping[str, Any], environment: Mapping[str, str]) -> Notify:
+    from stepwell.durations import seconds
+
+    _check(path, "notify", table, {"urls": list, "standby": str, "stuck-after": str})
+    stuck = seconds(table.get("stuck-after", "15min"))
+    if not stuck:
+        raise BadProject(
+            f"[notify] stuck-after can't be {table['stuck-after']!r}", where=str(path), do='Write it as "15min".'
+        )
+    urls = tuple(_expand(str(url), environment, path, "notify.urls") for url in table.get("urls", ()))
+    return Notify(urls, _expand(table.get("standby", ""), environment, path, "notify.standby"), stuck)
 
 
 def _window(path: Path, table: Mapping[str, Any]) -> Window:
@@ -199,7 +228,8 @@ def _check(path: Path, section: str, table: Mapping[str, Any], known: Mapping[st
                 do=f"Known keys are {_listed(known)}.",
             )
         if not isinstance(value, known[key]):
-            kind = "a table" if known[key] is dict else "text in quotes"
+            kinds: dict[type, str] = {dict: "a table", list: 'a list: ["…"]'}
+            kind = kinds.get(known[key], "text in quotes")
             raise BadProject(f"{key!r} in {place} must be {kind}", where=str(path))
 
 

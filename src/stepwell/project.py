@@ -94,6 +94,7 @@ class Project:
         # Each as the URL spells it, and as the server gets it.
         written = (entry.url for entry in config.databases.values())
         secrets.know(variables, (password for url in written for password in urls.passwords(url)))
+        secrets.know({}, config.notify.urls if config.notify else ())
         return cls(config, variables)
 
     def scripts(self, name: str) -> list[Script]:
@@ -149,8 +150,41 @@ class Project:
                 raise NotAgreed
             return overridden
 
-        with self.targets(options.lock_wait if options else LOCK_WAIT) as targets:
-            return upgrade.up(targets, self._options(options, targets), tell, review)
+        def run(tell: events.Listener) -> Result:
+            with self.targets(options.lock_wait if options else LOCK_WAIT) as targets:
+                return upgrade.up(targets, self._options(options, targets), tell, review)
+
+        if self.config.notify is None:
+            return run(tell)
+        from stepwell import notify
+
+        with notify.notifying(self.config.notify, self.config.folder.resolve().name, tell) as herald:
+            result = run(herald.hear)
+            if result.applied:
+                waits = f", {len(result.waiting)} wait: stepwell status" if result.waiting else ""
+                herald.say("is done", f"Applied {len(result.applied)}{waits}.")
+            for reference, step in self._newly_asked(result.waiting):
+                herald.say(f"asks for {reference}", f"{step} waits for it: `stepwell status` shows the rest.")
+            return result
+
+    def _newly_asked(self, waiting: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+        """The sign-offs that steps wait for and nobody was asked for yet, each with its first step; recorded."""
+        found: dict[str, str] = {}
+        for step, others in waiting.items():
+            for other in others:
+                if other.startswith("signoff/") and " (" not in other:  # one with a note was answered
+                    found.setdefault(other, step)
+        if not found:
+            return []
+        from stepwell.ledger import events
+
+        asked = []
+        with self.ledger() as ledger:
+            for reference, step in found.items():
+                if all(act.act != "asked" for act in events.read(ledger, reference, 50)):
+                    events.add(ledger, reference, "asked", step)
+                    asked.append((reference, step))
+        return asked
 
     def outside_window(self) -> Project:
         """This project without its window. Jobs keep those of their own; what begins meanwhile is recorded."""
@@ -312,7 +346,16 @@ class Project:
 
                 events.add(ledger, definition.reference, "overridden", what)
         with nullcontext(executor) if executor else self.executor() as executor:
-            return service.run_one(definition, self.site(), self.holding_up, tell, stop, executor)
+            if self.config.notify is None:
+                return service.run_one(definition, self.site(), self.holding_up, tell, stop, executor)
+            from stepwell import notify
+
+            with notify.notifying(self.config.notify, definition.reference, _silent) as herald:
+                outcome = service.run_one(definition, self.site(), self.holding_up, tell, stop, executor)
+                herald.say(
+                    f"is {outcome.state}", f"{outcome.rows_done:,} rows are migrated, {outcome.failed:,} failed."
+                )
+                return outcome
 
     async def arun_job(self, name: str, tell: JobListener = _silent, stop: Event | None = None) -> Outcome:
         """As `run_job`, beside the event loop. Cancelled, it ends after the batch under way, its lease freed."""
