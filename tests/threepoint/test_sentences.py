@@ -237,3 +237,27 @@ def test_without_a_ledger_that_can_hold_a_sign_off_there_is_no_contract(clickhou
     loaded = project.Project.load(made.folder, {variable("analytics"): clickhouse_url})
     with pytest.raises(LedgerNotRelational):
         loaded.new_three_point("drop users.day")
+
+
+DROPPED = {
+    "postgres": "CREATE VIEW seen AS SELECT gone FROM users",
+    "mysql": "CREATE TRIGGER seen BEFORE INSERT ON users FOR EACH ROW SET NEW.gone = 'x'",
+    "sqlite": "CREATE VIEW seen AS SELECT gone FROM users",
+}
+
+
+@pytest.mark.parametrize("engine", DROPPED)
+def test_a_column_is_dropped_when_nothing_in_the_database_uses_it(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    url = str(request.getfixturevalue(f"{engine}_url"))
+    first = "CREATE TABLE users (id INTEGER PRIMARY KEY, gone VARCHAR(20), undergone VARCHAR(20));\n"
+    made = projects.make(tmp_path / "project", {"state": url}, {"state/0001_users": first})
+    done(made("up"))
+    done(made("new", "--three-point", "drop users.gone"))
+    dumping.query(url, "CREATE VIEW others AS SELECT undergone FROM users")
+    dumping.query(url, DROPPED[engine])
+    done(made("runbook", "sign", "signoff/users-gone-unused"))
+    assert "waits for check/users-gone-unused: 1 row" in done(made("up"))
+    dumping.query(url, f"DROP {DROPPED[engine].split()[1]} seen")
+    assert "applied 1" in done(made("up"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+from string import Template
 
 from stepwell.checks.service import Outcome
 from stepwell.cli.output import Output, duration, plural
@@ -18,7 +20,7 @@ def rehearse(options: argparse.Namespace, output: Output) -> int:
         name, equals, url = text.partition("=")
         if not equals or "://" not in url:
             raise BadRequest("--on is not as expected", "Write --on NAME=URL, e.g. --on state=${STATE_COPY_URL}")
-        on[name] = url
+        on[name] = Template(url).safe_substitute(os.environ)  # a password on the command line is everybody's
 
     def tell(event: object) -> None:
         match event:

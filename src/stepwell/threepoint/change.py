@@ -269,9 +269,11 @@ def _drop(sentence: Sentence, table: Table, old: Column, engine: str) -> Change:
             )
         expand = f"{alter} ALTER COLUMN {old.name} SET DEFAULT {sentence.definition};"
         down = f"{alter} ALTER COLUMN {old.name} DROP DEFAULT;"
-    different = USED[engine].strip().format(
-        table=_literal(table.name), column=_literal(unquote(old.name))
-    )  # fmt: skip
+    # The engine's catalog has names as it keeps them; SQLite's is asked in small letters.
+    plain = [_literal(unquote(name)) for name in (table.name.rpartition(".")[2], old.name)]
+    named = plain if engine != "sqlite" else [name.lower() for name in plain]
+    named = [_literal(table.name), named[1]] if engine == "postgres" else named
+    different = USED[engine].strip().format(table=named[0], column=named[1])
     return Change(
         sentence=sentence,
         stem=f"{stem_of(table.name, old.name)}_unused",

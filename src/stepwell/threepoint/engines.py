@@ -17,11 +17,13 @@ WHERE refclassid = 'pg_class'::regclass
     "mysql": """
 SELECT table_name AS used_by
 FROM information_schema.views
-WHERE table_schema = DATABASE() AND view_definition LIKE '%`{column}`%'
+WHERE table_schema = DATABASE() AND view_definition LIKE '%`{table}`%' AND view_definition LIKE '%`{column}`%'
 UNION ALL
 SELECT trigger_name
 FROM information_schema.triggers
-WHERE event_object_table = '{table}' AND trigger_schema = DATABASE() AND action_statement LIKE '%{column}%'
+WHERE event_object_table = '{table}'
+  AND trigger_schema = DATABASE()
+  AND action_statement REGEXP '(^|[^a-z0-9_]){column}([^a-z0-9_]|$)'
 UNION ALL
 SELECT index_name
 FROM information_schema.statistics
@@ -29,11 +31,15 @@ WHERE table_name = '{table}' AND table_schema = DATABASE() AND column_name = '{c
     "sqlite": """
 SELECT name AS used_by
 FROM sqlite_master
-WHERE type IN ('view', 'trigger', 'index') AND sql LIKE '%{table}%' AND sql LIKE '%{column}%'""",
+WHERE type IN ('view', 'trigger', 'index')
+  AND lower(sql) || ' ' GLOB '*[^a-z0-9_]{table}[^a-z0-9_]*'
+  AND lower(sql) || ' ' GLOB '*[^a-z0-9_]{column}[^a-z0-9_]*'""",
     "clickhouse": """
 SELECT name AS used_by
 FROM system.tables
-WHERE engine LIKE '%View' AND create_table_query LIKE '%{table}%' AND create_table_query LIKE '%{column}%'""",
+WHERE engine LIKE '%View'
+  AND match(create_table_query, '\\\\b{table}\\\\b')
+  AND match(create_table_query, '\\\\b{column}\\\\b')""",
 }
 """What in a database uses a column: a SELECT for a check."""
 
