@@ -198,6 +198,7 @@ def staged(project: Project, on: Mapping[str, str]) -> Iterator[tuple[Project, d
             databases={name: replace(entry, url=made[name].url) for name, entry in databases.items()},
             scheduler="",  # its workers would load the project with the originals
             window=None,
+            notify=None,  # nobody is called for a copy
             doctor=type(project.config.doctor)(),  # a copy has no backup
         )
         variables = {name: addresses.get(value, value) for name, value in project.variables.items()}
