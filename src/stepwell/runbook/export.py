@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html as web
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stepwell.checks.snapshots import moment
@@ -20,12 +20,12 @@ _CODE = re.compile(r"`([^`]+)`")
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading, a paragraph, and a table: its first row is the heading, its first column the mark where `marked`."""
+    """A heading, a paragraph, and a table whose first row is its heading. `kind` is items, pairs or acts."""
 
     title: str
+    kind: str
+    table: tuple[tuple[str, ...], ...]
     about: str = ""
-    table: tuple[tuple[str, ...], ...] = ()
-    marked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +42,27 @@ def document(progress: Progress, acts: Sequence[Event], at: float) -> Document:
     summary = f"{progress.done} of {len(progress.to_do)} done on {moment(at)}."
     summary += f" Next: {following.item.label}." if following else " All of it is done."
     sections = [
-        Section(phase.name, phase.about, (("", "Item", "Evidence", "When", "Who"), *map(_row, statuses)), marked=True)
+        Section(phase.name, "items", (("", "Item", "Evidence"), *map(_row, statuses)), phase.about)
         for phase, statuses in progress.sections
     ]
     if book.risks:
-        sections.append(Section("Risks", table=(("What may go wrong", "What then"), *book.risks)))
+        sections.append(Section("Risks", "pairs", (("What may go wrong", "What then"), *book.risks)))
     if book.contacts:
-        sections.append(Section("Contacts", table=(("Who", "How"), *book.contacts)))
+        sections.append(Section("Contacts", "pairs", (("Who", "How"), *book.contacts)))
     done = [(moment(act.at), act.step, act.act, act.who, act.note) for act in acts]
     if done:
-        sections.append(Section("What was done", "Newest first.", (("When", "Step", "Act", "Who", "Note"), *done)))
+        sections.append(
+            Section("What was done", "acts", (("When", "Step", "Act", "Who", "Note"), *done), "Newest first.")
+        )
     return Document(book.title, book.about, summary, tuple(sections))
 
 
 def _row(status: Status) -> tuple[str, ...]:
     item = status.item
     if status.mark is Mark.TEXT:
-        return "", "", item.about, "", ""
+        return "", item.about, ""
     label = f"{item.label}: {item.about}" if item.about else item.label
-    return status.mark.value, label, status.words, moment(status.at) if status.at else "", status.who
+    return status.mark.value, label, status.words
 
 
 # --- Markdown -------------------------------------------------------------------------------------------------
@@ -74,9 +76,8 @@ def markdown(document: Document) -> str:
     for section in document.sections:
         lines += [f"## {_flat(section.title)}", ""]
         lines += [_flat(section.about), ""] if section.about else []
-        if section.table:
-            head, *rows = section.table
-            lines += [_cells(head), _cells("---" for _ in head), *map(_cells, rows), ""]
+        head, *rows = section.table
+        lines += [_cells(head), _cells("---" for _ in head), *map(_cells, rows), ""]
     return "\n".join(lines)
 
 
@@ -95,28 +96,32 @@ def _flat(text: str) -> str:
 # --- HTML -----------------------------------------------------------------------------------------------------
 
 STYLE = """
-:root { color-scheme: light dark; --line: #8886; --soft: #8881; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1.5rem; }
+:root { color-scheme: light dark; --line: #8886; --soft: #8882; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1.5rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .5rem; }
 h2 { font-size: 1.15rem; margin: 2rem 0 .4rem; break-after: avoid; }
 p { margin: .3rem 0; max-width: 48rem; }
 .summary { font-weight: 600; border-left: .25rem solid #2a7d4f; background: var(--soft); padding: .5rem .8rem; }
-table { border-collapse: collapse; width: 100%; margin-top: .5rem; font-size: .9rem; }
+table { border-collapse: collapse; table-layout: fixed; width: 100%; margin-top: .5rem; font-size: .9rem; }
 th { text-align: left; font-weight: 600; border-bottom: 2px solid var(--line); }
-th, td { padding: .35rem .7rem .35rem 0; vertical-align: top; overflow-wrap: anywhere; }
+th, td { padding: .35rem .8rem .35rem 0; vertical-align: top; overflow-wrap: anywhere; }
 td { border-bottom: 1px solid var(--line); }
-td.mark { width: 4rem; }
-td.when { white-space: nowrap; }
+td p { margin: .1rem 0 0; }
 tr { break-inside: avoid; }
 code { font: .92em ui-monospace, monospace; }
-.about { opacity: .75; }
-.mark span { font-weight: 600; border-radius: .2rem; padding: .05rem .4rem; color: #fff; background: #767676; }
-.mark .done { background: #2a7d4f; }
-.mark .look { background: #9a6700; }
-.mark .fails { background: #b3261e; }
+.items th:nth-child(1) { width: 4rem; }
+.items th:nth-child(2) { width: 46%; }
+.pairs th:nth-child(1) { width: 40%; }
+.acts th:nth-child(1) { width: 13%; }
+.acts th:nth-child(2) { width: 28%; }
+.acts th:nth-child(3), .acts th:nth-child(4) { width: 12%; }
+span { font-weight: 600; border-radius: .2rem; padding: .05rem .4rem; color: #fff; background: #6b6b6b; }
+span.done { background: #2a7d4f; }
+span.look { background: #8a5d00; }
+span.fails { background: #b3261e; }
 @media print {
-  body { font-size: 10pt; max-width: none; margin: 0; padding: 0; }
-  .mark span { color: inherit; background: none; padding: 0; text-transform: uppercase; }
+  body { font-size: 9.5pt; max-width: none; margin: 0; padding: 0; }
+  span[class] { color: inherit; background: none; padding: 0; text-transform: uppercase; }
 }
 """
 
@@ -137,39 +142,26 @@ def html(document: Document) -> str:
     for section in document.sections:
         parts.append(f"<h2>{web.escape(section.title)}</h2>")
         parts.append(f"<p>{_text(section.about)}</p>" if section.about else "")
-        if section.table:
-            head, *rows = section.table
-            parts += ["<table><thead>", _tr(head, "th", _plain), "</thead><tbody>"]
-            parts += [_tr(row, "td", _marked if section.marked else _plain) for row in rows]
-            parts.append("</tbody></table>")
+        head, *rows = section.table
+        parts += [f'<table class="{section.kind}"><thead>', _tr("th", map(_text, head)), "</thead><tbody>"]
+        parts += [_tr("td", _item(row) if section.kind == "items" else map(_text, row)) for row in rows]
+        parts.append("</tbody></table>")
     return "\n".join([*filter(None, parts), "</body></html>", ""])
 
 
-def _tr(cells: Sequence[str], tag: str, cell: Callable[[int, str], str]) -> str:
-    inner = (f"<{tag}{_class(tag, text, at)}>{cell(at, text)}</{tag}>" for at, text in enumerate(cells))
-    return f"<tr>{''.join(inner)}</tr>"
+def _tr(tag: str, cells: Iterable[str]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{cell}</{tag}>' for cell in cells)}</tr>"
 
 
-def _class(tag: str, text: str, at: int) -> str:
-    if tag == "td" and text.endswith(" UTC") and len(text) == len("2026-01-31 12:00:00 UTC"):
-        return ' class="when"'
-    return ' class="mark"' if tag == "td" and at == 0 and text in {mark.value for mark in Mark} else ""
-
-
-def _plain(_at: int, text: str) -> str:
-    return _text(text)
+def _item(row: Sequence[str]) -> Iterator[str]:
+    """The cells of an item: its mark, its reference with what it is about below, and its evidence."""
+    mark, what, evidence = row
+    yield f'<span class="{mark}">{mark}</span>' if mark else ""
+    label, _, about = what.partition(": ") if mark else ("", "", what)
+    yield (f"<code>{_text(label)}</code>" if mark else "") + (f"<p>{_text(about)}</p>" if about else "")
+    yield _text(evidence)
 
 
 def _text(text: str) -> str:
     """Text as HTML, what stands between backticks as code."""
     return _CODE.sub(r"<code>\1</code>", web.escape(text))
-
-
-def _marked(at: int, text: str) -> str:
-    if at == 0 and text:
-        return f'<span class="{text}">{text}</span>'
-    if at == 1 and text:
-        label, _, about = text.partition(": ")
-        more = f'<br><span class="about">{_text(about)}</span>' if about else ""
-        return f"<code>{web.escape(label)}</code>{more}"
-    return _text(text)
