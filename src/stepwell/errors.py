@@ -630,6 +630,7 @@ class LeaseHeld(StepwellError):
     exit_code = 5
 
     def __init__(self, reference: str, holder: str) -> None:
+        self.holder = holder
         super().__init__(
             f"Could not acquire lock: {reference} is run by {holder}",
             now="that worker goes on; this one did nothing",

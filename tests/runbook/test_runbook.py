@@ -15,7 +15,9 @@ import projects
 from projects import Project, done
 from stepwell import project
 from stepwell.errors import BadRequest, BadRunbook, NotASigner, RollbackStopped
+from stepwell.ledger.jobs import Ledger
 from stepwell.runbook.evidence import Mark, Status
+from stepwell.schema.events import WaitingForJob
 from stepwell.schema.plan import Options
 
 SCRIPTS = {
@@ -373,6 +375,20 @@ def test_a_step_without_a_way_back_is_told_before_the_first_is_gone(made: Projec
     assert here.history("runbook/release") == []
 
 
+@pytest.mark.usefixtures("signer")
+def test_the_way_back_waits_for_the_lease_of_a_worker_that_died(made: Project) -> None:
+    here, url = loaded(made), made.urls["state"]
+    here.up(Options(to="state/0002"))
+    here.take_snapshot("before")
+    here.run_job("fill")
+    with here.ledger() as ledger:
+        Ledger(ledger).acquire("fill", 2.5)
+    told: list[object] = []
+    here.roll_back("release", tell=told.append)
+    assert [event.reference for event in told if isinstance(event, WaitingForJob)] == ["job/fill"]
+    assert dumping.query(url, "SELECT count(*) FROM t WHERE n IS NULL") == ["2"]
+
+
 def test_the_way_back_waits_for_its_sign_off(made: Project) -> None:
     write(made, BOOK.replace("[rollback]\nitems = [", '[rollback]\nitems = [\n  { do = "signoff/back" },'))
     with pytest.raises(RollbackStopped, match="the way back stopped at signoff/back") as stopped:
@@ -401,7 +417,7 @@ def test_what_is_shown_fits_the_terminal_and_names_what_is_next(made: Project) -
     assert not any(word in text for word in ("<script", "http://", "https://", "url(", "@import", "src="))
     lines = done(made("runbook", "export", "--format", "markdown")).splitlines()
     (row,) = [line for line in lines if line.startswith("| done | manual/backup")]
-    assert row.count("|") - row.count("\\|") == 6
+    assert row.count("|") - row.count("\\|") == 4
 
 
 def test_of_several_runbooks_one_must_be_named(made: Project) -> None:

@@ -84,6 +84,8 @@ class Output:
         match event:
             case events.Waiting(database, holder):
                 self.note(f"waiting for the migration lock of {database}, held by {holder}")
+            case events.WaitingForJob(reference, holder):
+                self.note(f"waiting for {reference}, which is run by {holder}; a dead worker's lease ends by itself")
             case events.Started(reference, _, statements, _, resumed) if resumed:
                 self.line(f"{reference}: going on behind statement {resumed} of {statements}")
             case events.Working(reference, position, activity):

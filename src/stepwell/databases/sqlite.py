@@ -376,7 +376,7 @@ class SqliteDatabase:
         return sqlite_health.read(self.query, self._path)
 
     def size(self, table: str) -> Size | None:
-        """The size of a table without its indexes; None where half a second is too short to add up its pages."""
+        """The size of a table without its indexes; None where its pages are too many to be added up at once."""
         from stepwell.databases import sqlite_health
 
         return sqlite_health.size(self, table)

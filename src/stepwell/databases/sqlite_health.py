@@ -14,7 +14,7 @@ from stepwell.errors import Refused
 if TYPE_CHECKING:
     from stepwell.databases.sqlite import SqliteDatabase
 
-PATIENCE = 0.5
+PATIENCE = 0.2
 """Seconds to add up the pages of a table, which SQLite keeps no account of."""
 
 SCRATCH = (

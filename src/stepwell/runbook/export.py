@@ -112,8 +112,8 @@ code { font: .92em ui-monospace, monospace; }
 .items th:nth-child(1) { width: 4rem; }
 .items th:nth-child(2) { width: 46%; }
 .pairs th:nth-child(1) { width: 40%; }
-.acts th:nth-child(1) { width: 13%; }
-.acts th:nth-child(2) { width: 28%; }
+.acts th:nth-child(1) { width: 17%; }
+.acts th:nth-child(2) { width: 26%; }
 .acts th:nth-child(3), .acts th:nth-child(4) { width: 12%; }
 span { font-weight: 600; border-radius: .2rem; padding: .05rem .4rem; color: #fff; background: #6b6b6b; }
 span.done { background: #2a7d4f; }

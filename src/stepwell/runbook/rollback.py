@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stepwell.errors import BadRequest, NoWayBack, RollbackStopped
+from stepwell.errors import BadRequest, LeaseHeld, NoWayBack, RollbackStopped
 from stepwell.jobs import undo
 from stepwell.jobs.definition import Definition
-from stepwell.runbook.definition import Phase, Runbook
+from stepwell.runbook.definition import Item, Phase, Runbook
 from stepwell.runbook.evidence import Mark, Progress, Status
 from stepwell.schema.plan import Options
 from stepwell.scripts.script import Script
@@ -99,7 +100,7 @@ def go(move: Move, runbook: Runbook, project: Verbs, tell: events.Listener) -> N
     elif status.mark.settled:
         return
     elif item.undo and item.kind == "job":
-        report = project.undo_job(item.name)
+        report = _undo(item, project, tell)
         if not report.complete:
             raise stopped(f"{report.restored:,} of {report.total:,} rows are given back", "Repeat it")
     elif item.undo:
@@ -109,6 +110,29 @@ def go(move: Move, runbook: Runbook, project: Verbs, tell: events.Listener) -> N
     elif status.mark is not Mark.TEXT:
         raise stopped(status.words, f"{status.command or 'Do it'}")
 
+
+def _undo(item: Item, project: Verbs, tell: events.Listener) -> UndoReport:
+    """Undo a job as soon as nobody else works at it. Raises LeaseHeld after PATIENCE, and what `undo_job` raises."""
+    from stepwell.schema.events import WaitingForJob
+
+    deadline, told = time.monotonic() + PATIENCE, False
+    while True:
+        try:
+            return project.undo_job(item.name)
+        except LeaseHeld as error:
+            if time.monotonic() > deadline:
+                raise
+            if not told:
+                tell(WaitingForJob(item.reference, error.holder))
+            told = True
+        time.sleep(AGAIN)
+
+
+PATIENCE = 90.0
+"""Seconds to wait for a job's lease: a dead worker's ends after 30 at most, one at work may end its batch."""
+
+AGAIN = 1.0
+"""Seconds between two tries for it."""
 
 EVERY = 1_000_000
 """More scripts than a database has."""

@@ -17,6 +17,14 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingForJob:
+    """The way back waits for the worker that holds a job's lease."""
+
+    reference: str
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """A script is about to be applied (`up`) or undone (`down`). `resumed` counts statements done before."""
 
@@ -151,6 +159,7 @@ class NotTold:
 Event = (
     Waiting
     | NotTold
+    | WaitingForJob
     | Linted
     | Examined
     | Started

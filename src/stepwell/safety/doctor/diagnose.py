@@ -20,10 +20,10 @@ from stepwell.schema import events, history
 from stepwell.schema.plan import Target
 from stepwell.scripts.script import Script
 
-PATIENCE = 5.0
-"""Seconds to count the rows of a job, when a person asks."""
+PATIENCE = 15.0
+"""Seconds to count the rows of all jobs, when a person asks."""
 
-BRIEFLY = 0.3
+BRIEFLY = 0.5
 """The same before a release begins."""
 
 
@@ -74,7 +74,7 @@ def diagnose(
 
 
 def look(release: Release, targets: Sequence[Target], patience: float) -> Iterator[Finding]:
-    """What connected databases tell at once, `patience` being the seconds to count a job's rows."""
+    """What connected databases tell at once, `patience` being the seconds to count the jobs' rows."""
     subjects: list[Subject] = []
     for target in targets:
         try:

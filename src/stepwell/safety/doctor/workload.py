@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,8 @@ def ahead(
     environment: Mapping[str, str],
     patience: float,
 ) -> list[Ahead]:
-    """The jobs that are switched on and not done; rows are counted for `patience` seconds at most each."""
+    """The jobs that are switched on and not done; the rows of all are counted for `patience` seconds at most."""
+    deadline = time.monotonic() + patience
     known = ledger is not None and ledger.columns("stepwell_job")
     book = Ledger(ledger) if ledger is not None and known else None
     states = book.read_all() if book else {}
@@ -45,7 +47,7 @@ def ahead(
         if state and state.rows_left >= 0:
             left: int | None = max(0, state.rows_left - done)
         else:
-            left = _count(definition, open(definition.source.database), patience)
+            left = _count(definition, open(definition.source.database), deadline - time.monotonic())
         found.append(Ahead(definition, state, left, _rate(state, done)))
     return found
 
@@ -60,7 +62,7 @@ def _rate(state: JobState | None, done: int) -> float | None:
 def _count(definition: Definition, database: Database | None, patience: float) -> int | None:
     source = definition.source
     found = condition(source, Range(None, None))
-    if database is None or found.parameters or "${" in found.text:
+    if patience <= 0 or database is None or found.parameters or "${" in found.text:
         return None
     try:
         if not database.columns(source.table):
