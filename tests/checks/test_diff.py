@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
@@ -29,20 +30,20 @@ SERVERS = {"postgres": "postgres", "mysql": "mariadb", "clickhouse": "clickhouse
 
 TABLES = {
     "postgres": """
-        CREATE TABLE t (n bigint, w varchar(200), d numeric(20, 4), f double precision, s text, at timestamptz, b boolean,
+        CREATE TABLE {t} (n bigint, w varchar(200), d numeric(20, 4), f double precision, s text, at timestamptz, b boolean,
           x bytea);
-        CREATE INDEX ON t (n)
+        CREATE INDEX ON {t} (n)
     """,
     "mysql": """
-        CREATE TABLE t (n bigint, w varchar(200), d decimal(20, 4), f double, s longtext, at datetime(6), b tinyint(1),
+        CREATE TABLE {t} (n bigint, w varchar(200), d decimal(20, 4), f double, s longtext, at datetime(6), b tinyint(1),
           x varbinary(20), KEY (n)) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci
     """,
     "sqlite": """
-        CREATE TABLE t (n INTEGER, w TEXT COLLATE NOCASE, d NUMERIC, f REAL, s TEXT, at TEXT, b INTEGER, x BLOB);
-        CREATE INDEX t_n ON t (n)
+        CREATE TABLE {t} (n INTEGER, w TEXT COLLATE NOCASE, d NUMERIC, f REAL, s TEXT, at TEXT, b INTEGER, x BLOB);
+        CREATE INDEX {t}_n ON {t} (n)
     """,
     "clickhouse": """
-        CREATE TABLE t (n Nullable(Int64), w LowCardinality(Nullable(String)), d Nullable(Decimal(20, 4)),
+        CREATE TABLE {t} (n Nullable(Int64), w LowCardinality(Nullable(String)), d Nullable(Decimal(20, 4)),
           f Nullable(Float64), s Nullable(String), at Nullable(DateTime64(6, 'Europe/Berlin')), b Nullable(Bool),
           x Nullable(String))
         ENGINE = MergeTree ORDER BY n SETTINGS allow_nullable_key = 1
@@ -143,24 +144,24 @@ class Bench:
     engines: dict[str, str]
     project: Any
     urls: dict[str, str]
-    folder: Path = field(default_factory=Path)
 
     def fill(self, *tables: Sequence[Row]) -> None:
         for name, table in zip(self.urls, tables, strict=True):
             engine = self.engines[name]
-            dumping.query(self.urls[name], "DELETE FROM t" if engine in ("sqlite", "mysql") else "TRUNCATE TABLE t")
+            self.send(name, "DELETE FROM {t}" if engine in ("sqlite", "mysql") else "TRUNCATE TABLE {t}")
             if table:
                 written = ", ".join(f"({', '.join(literal(engine, value) for value in row)})" for row in table)
-                dumping.query(self.urls[name], f"INSERT INTO t ({', '.join(COLUMNS)}) VALUES {written}")
+                self.send(name, f"INSERT INTO {{t}} ({', '.join(COLUMNS)}) VALUES {written}")
 
-    def make(self, name: str, *statements: str) -> None:
+    def send(self, name: str, *statements: str) -> None:
+        """Statements to one side's database, whose table they call {t}."""
         for statement in statements:
-            dumping.query(self.urls[name], statement)
+            dumping.query(self.urls[name], statement.replace("{t}", f"t_{name}"))
 
     def diff(self, key: str = "n", **asked: Any) -> Found:
         told: list[Any] = []
         names = {name: name for name in key.split(",")}
-        request = Request(left="one.t", right="other.t", key=names, **asked)
+        request = Request(left="one.t_one", right="other.t_other", key=names, **asked)
         summary = self.project.diff(request, told.append)
         return Found(summary, told[0], [event for event in told if isinstance(event, rows.Difference)])
 
@@ -194,20 +195,34 @@ def literal(engine: str, value: Any) -> str:
     return str(value) if engine != "clickhouse" else f"toInt64('{value}')"
 
 
-def made(engines: dict[str, str], folder: Path, request: pytest.FixtureRequest) -> Bench:
-    urls = {}
-    for name, engine in engines.items():
-        server = SERVERS.get(engine)
-        urls[name] = request.getfixturevalue(server).new_database() if server else f"sqlite:///{folder / name}.db"
-    return Bench(engines, checking.loaded(checking.make(folder, urls, {})), urls, folder)
+@pytest.fixture(scope="module")
+def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The URL of an engine's database, one for all tests here: making one costs more than most of them."""
+
+    @cache
+    def url(engine: str) -> str:
+        if engine == "sqlite":
+            return f"sqlite:///{tmp_path_factory.mktemp('diff') / 'home.db'}"
+        return str(request.getfixturevalue(SERVERS[engine]).new_database())
+
+    return url
+
+
+def made(engines: Sequence[str], folder: Path, home: Callable[[str], str]) -> Bench:
+    sides = dict(zip(("one", "other"), engines, strict=True))
+    urls = {name: home(engine) for name, engine in sides.items()}
+    bench = Bench(sides, checking.loaded(checking.make(folder, urls, {})), urls)
+    for name in urls:
+        bench.send(name, "DROP TABLE IF EXISTS {t}")
+    return bench
 
 
 @pytest.fixture
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    bench = made(dict(zip(("one", "other"), request.param, strict=True)), tmp_path, request)
+def bench(request: pytest.FixtureRequest, tmp_path: Path, home: Callable[[str], str]) -> Bench:
+    bench = made(request.param, tmp_path, home)
     for name, engine in bench.engines.items():
-        bench.make(name, *TABLES[engine].split(";"))
-    yield bench
+        bench.send(name, *TABLES[engine].split(";"))
+    return bench
 
 
 @pytest.fixture
@@ -225,12 +240,30 @@ on = pytest.mark.parametrize
 KEYS = {"n": (0,), "w": (1,), "n,w": (0, 1)}
 
 
+def examples(count: int) -> settings:
+    return settings(max_examples=count, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
 @each_pair
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(5)
 @given(tables=two_tables(), key=st.sampled_from(list(KEYS)))
 def test_what_differs_is_what_brute_force_finds(
     bench: Bench, small: None, tables: tuple[list[Row], list[Row]], key: str
 ) -> None:
+    agree(bench, tables, key)
+
+
+@pytest.mark.soak
+@each_pair
+@examples(200)
+@given(tables=two_tables(), key=st.sampled_from(list(KEYS)))
+def test_it_is_so_for_many_more_tables(
+    bench: Bench, small: None, tables: tuple[list[Row], list[Row]], key: str
+) -> None:
+    agree(bench, tables, key)
+
+
+def agree(bench: Bench, tables: tuple[list[Row], list[Row]], key: str) -> None:
     bench.fill(*tables)
     found = bench.diff(key)
     wanted = {(kind, spelled(name)) for kind, name in expected(*tables, KEYS[key])}
@@ -311,15 +344,16 @@ REFUSED: dict[str, tuple[Column, Column, str]] = {
 
 
 @pytest.fixture
-def columns(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+def columns(request: pytest.FixtureRequest, tmp_path: Path, home: Callable[[str], str]) -> Bench:
     """Two tables of one row, whose column v has a type and a value each."""
-    sides = dict(zip(("one", "other"), request.param[:2], strict=True))
-    bench = made({name: engine for name, (engine, _, _) in sides.items()}, tmp_path, request)
-    for name, (engine, kind, value) in sides.items():
+    sides = request.param[:2]
+    bench = made([engine for engine, _, _ in sides], tmp_path, home)
+    for name, (engine, kind, value) in zip(bench.urls, sides, strict=True):
         end = "ENGINE = MergeTree ORDER BY id" if engine == "clickhouse" else ""
         relaxed = "SET STATEMENT sql_mode = '' FOR " if engine == "mysql" else ""
         number = "Int32" if engine == "clickhouse" else "int PRIMARY KEY"
-        bench.make(name, f"CREATE TABLE t (id {number}, v {kind}) {end}", f"{relaxed}INSERT INTO t VALUES (1, {value})")
+        create = f"CREATE TABLE {{t}} (id {number}, v {kind}) {end}"
+        bench.send(name, create, f"{relaxed}INSERT INTO {{t}} VALUES (1, {value})")
     return bench
 
 

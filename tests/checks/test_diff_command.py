@@ -206,7 +206,7 @@ def test_what_was_cut_off_goes_on_and_tells_everything_once(
     request = Request(left="state.items", right="copy.items", key={key: key}, progress=tmp_path / "kept")
     whole = told(project, Request(left="state.items", right="copy.items", key={key: key}))
     assert len(whole) == 35
-    for stop in range(1, 40, 3):
+    for stop in range(1, 40, 6):
         left = stop
 
         def until_cut(event: object) -> None:
