@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import dumping
 import foreign
 import projects
+import sweeping
 from projects import done
 from reading import down, up, versions, write
 from stepwell.errors import BadRequest, BadScript, EditedHalfway, NotTheSame, StatementFailed
@@ -494,3 +495,38 @@ def test_scripts_that_need_more_than_an_empty_database_are_converted_untried_unl
     assert (
         Project.load(made).convert("state", NATIVE).proof.startswith("not tried: state/V1__a, statement 1 of 1 failed")
     )
+
+
+# --- kill -9 --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite_url", *(pytest.param(name, marks=pytest.mark.soak) for name in ("postgres_url", "mysql_url", "chdb_url"))],
+)
+def test_an_undoing_that_is_killed_leaves_a_script_under_one_of_its_names_at_most(
+    request: pytest.FixtureRequest, tmp_path: Path, url: str
+) -> None:
+    where: str = request.getfixturevalue(url)
+    tables = ["CREATE TABLE {} (x INT);", "CREATE TABLE {} (x Int32) ENGINE = MergeTree ORDER BY x;"]
+    files = {}
+    for number in (1, 2):
+        files[f"V{number}__a.sql"] = tables[url == "chdb_url"].format(f"t{number}")
+        files[f"U{number}__a.sql"] = f"DROP TABLE t{number};"
+    made = projects.Project(project(tmp_path, where, files), {"state": where})
+    done(made("up"))
+    converted(made.folder)
+    full = without_history(dumping.dump(where))
+    fresh = sweeping.prepared(request, tmp_path / "copies", made)
+    (made.folder / "stepwell.toml").write_text(
+        f'[databases.state]\nurl = "${{{projects.variable("state")}}}"\nscripts = "{NATIVE}"\n'
+    )
+    down = ("down", "--count", "2")
+    points = int(fresh().killed("before", "0", *down).stderr.split()[-1])
+    for point in sweeping.spread(points, 3 if url == "sqlite_url" else None):
+        copy = fresh()
+        assert copy.killed("before", str(point), *down).code == -9
+        done(copy("up"))
+        assert without_history(dumping.dump(copy.urls["state"])) == full
+        assert len(dumping.versions(copy.urls["state"])) == 2
+        assert done(copy("up")).splitlines()[-1] == "applied 0, skipped 2"
