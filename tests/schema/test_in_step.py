@@ -288,7 +288,8 @@ def test_on_clickhouse_a_row_that_a_crash_left_out_is_added_by_the_next_run(
     assert dumping.query(chdb_url, last) == ["2"]
 
 
-@pytest.mark.parametrize("url", ["sqlite_url", pytest.param("mysql_url", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("url", ["sqlite_url", "mysql_url"])
 def test_both_records_survive_kill_9_together(request: pytest.FixtureRequest, tmp_path: Path, url: str) -> None:
     folder = kept(tmp_path, request.getfixturevalue(url), "dbmate")
     made = projects.Project(folder, {"state": request.getfixturevalue(url)})
