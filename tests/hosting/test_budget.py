@@ -15,11 +15,9 @@ import pytest
 
 import dumping
 import projects
+from holding import HELD, held
 from projects import Project, done, ended
 
-SLOW = (
-    "-- transaction: false\nCREATE TABLE slow (id INT);\nINSERT INTO slow SELECT 1 FROM (SELECT pg_sleep({})) AS s;\n"
-)
 QUICK = "CREATE TABLE item (id INT);\n"
 
 
@@ -66,11 +64,12 @@ def test_a_failure_within_the_budget_is_the_commands_own(project: Project) -> No
 
 
 def test_after_the_budget_it_goes_on_in_the_background_and_status_knows_how_it_ends(project: Project) -> None:
-    project.write({"state/0002_slow": SLOW.format(1)})
-    end = project("up", "--wait-budget", "300ms")
-    assert end.code == 10, end.text
-    assert "is not done after 0.3 s" in end.stderr
-    assert "in the background: `up` runs since" in project("status").stdout
+    project.write({"state/0002_slow": HELD})
+    with held(project.urls["state"]):
+        end = project("up", "--wait-budget", "300ms")
+        assert end.code == 10, end.text
+        assert "is not done after 0.3 s" in end.stderr
+        assert "in the background: `up` runs since" in project("status").stdout
     eventually(lambda: not background(project)["running"])
     assert background(project)["code"] == 0
     assert done(project("up")) == "applied 0, skipped 2\n"
@@ -79,32 +78,35 @@ def test_after_the_budget_it_goes_on_in_the_background_and_status_knows_how_it_e
 
 
 def test_a_server_starts_when_what_it_needs_is_there_and_the_rest_goes_on(project: Project) -> None:
-    project.write({"state/0002_slow": SLOW.format(1.2)})
-    end = project("up", "--wait-budget", "50s", "--needs", "state/0001")
-    assert end.code == 0, end.text
-    assert "what is needed is applied; in the background: `up` runs" in end.stderr
-    assert dumping.versions(project.urls["state"]) == ["0001_item"]
+    project.write({"state/0002_slow": HELD})
+    with held(project.urls["state"]):
+        end = project("up", "--wait-budget", "50s", "--needs", "state/0001")
+        assert end.code == 0, end.text
+        assert "what is needed is applied; in the background: `up` runs" in end.stderr
+        assert dumping.versions(project.urls["state"]) == ["0001_item"]
     eventually(lambda: dumping.versions(project.urls["state"]) == ["0001_item", "0002_slow"])
 
 
 @pytest.mark.soak
 def test_a_second_start_waits_with_the_first_and_begins_no_other(project: Project) -> None:
-    project.write({"state/0002_slow": SLOW.format(1)})
-    assert project("up", "--wait-budget", "300ms").code == 10
-    process = background(project)["process"]
-    assert project("up", "--wait-budget", "300ms").code == 10
-    assert background(project)["process"] == process
+    project.write({"state/0002_slow": HELD})
+    with held(project.urls["state"]):
+        assert project("up", "--wait-budget", "300ms").code == 10
+        process = background(project)["process"]
+        assert project("up", "--wait-budget", "300ms").code == 10
+        assert background(project)["process"] == process
     end = project("up", "--wait-budget", "30s")
     assert (end.code, end.stdout) == (0, "applied 0, skipped 2\n")
 
 
 def test_a_kill_9_of_the_background_is_told_and_the_next_start_goes_on(project: Project) -> None:
-    project.write({"state/0002_slow": SLOW.format(1)})
-    assert project("up", "--wait-budget", "300ms").code == 10
-    eventually(lambda: background(project)["process"] != 0)
-    kill_9(project)
-    eventually(lambda: not background(project)["running"])
-    assert "was killed; the next one goes on from there" in project("status").stdout
+    project.write({"state/0002_slow": HELD})
+    with held(project.urls["state"]):
+        assert project("up", "--wait-budget", "300ms").code == 10
+        eventually(lambda: background(project)["process"] != 0)
+        kill_9(project)
+        eventually(lambda: not background(project)["running"])
+        assert "was killed; the next one goes on from there" in project("status").stdout
     assert project("up").code == 0
     assert dumping.query(project.urls["state"], "SELECT id FROM slow") == ["1"]
 

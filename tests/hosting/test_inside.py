@@ -18,11 +18,9 @@ import pytest
 
 import dumping
 import projects
+from holding import HELD, held
 from projects import Project, done, variable
 
-SLOW = (
-    "-- transaction: false\nCREATE TABLE slow (id INT);\nINSERT INTO slow SELECT 1 FROM (SELECT pg_sleep({})) AS s;\n"
-)
 SERVER = """
 import sys, stepwell
 startup = stepwell.Startup(stepwell.Project.load(), {options})
@@ -111,12 +109,16 @@ def test_a_server_migrates_when_it_starts_and_answers_the_probes(project: Projec
 
 @pytest.mark.parametrize(("ready", "status"), [(False, 503), (True, 200)])
 def test_while_it_migrates_a_server_is_alive_and_ready_by_choice(project: Project, ready: bool, status: int) -> None:
-    project.write({"state/0002_slow": SLOW.format(1.5)})
-    with serving(project, "asgi", f"budget=0.2, ready_while_migrating={ready}") as port:
+    project.write({"state/0002_slow": HELD})
+    with (
+        held(project.urls["state"]) as release,
+        serving(project, "asgi", f"budget=0.2, ready_while_migrating={ready}") as port,
+    ):
         assert ask(port, "/healthz")[0] == 200
         code, text = ask(port, "/readyz")
         assert (code, json.loads(text)["status"]) == (status, "migrating")
         assert ask(port, "/any") == (200, "served")
+        release()
         deadline = time.monotonic() + 30
         while ask(port, "/readyz") != (200, '{"status": "ready"}'):
             assert time.monotonic() < deadline
@@ -125,15 +127,16 @@ def test_while_it_migrates_a_server_is_alive_and_ready_by_choice(project: Projec
 
 
 def test_what_it_needs_makes_a_server_ready_while_the_rest_goes_on(project: Project) -> None:
-    project.write({"state/0002_slow": SLOW.format(1)})
-    with serving(project, "asgi", "['state/0001']") as port:
+    project.write({"state/0002_slow": HELD})
+    with held(project.urls["state"]), serving(project, "asgi", "['state/0001']") as port:
         assert ask(port, "/readyz") == (200, '{"status": "ready"}')
         assert dumping.versions(project.urls["state"]) == ["0001_item"]
 
 
 def test_a_failure_after_the_budget_leaves_it_alive_and_not_ready(project: Project) -> None:
-    project.write({"state/0002_slow": SLOW.format(0.5) + "SELECT 1 / 0;\n"})
-    with serving(project, "asgi", "budget=0.1") as port:
+    project.write({"state/0002_slow": HELD + "SELECT 1 / 0;\n"})
+    with held(project.urls["state"]) as release, serving(project, "asgi", "budget=0.1") as port:
+        release()
         deadline = time.monotonic() + 30
         while json.loads(ask(port, "/readyz")[1])["status"] != "failed":
             assert time.monotonic() < deadline
