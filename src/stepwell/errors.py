@@ -288,16 +288,19 @@ class HistoryDiffers(StepwellError):
 
     exit_code = 3
 
-    def __init__(self, differences: Sequence[tuple[str, str, str]]) -> None:
-        """`differences` are (reference, what is wrong, where)."""
-        accept = " ".join(f"--accept {reference}" for reference, _, _ in differences)
+    def __init__(self, differences: Sequence[tuple[str, str, str, str]]) -> None:
+        """`differences` are (reference, kind, what is wrong, where); their kinds are edited, gone and out of order."""
+        kinds = {kind for _, kind, _, _ in differences}
+        late = "Give a new file a number behind the last that is applied.\n" if "out of order" in kinds else ""
+        back = "Put the files back as they were applied and write the change as a new script.\n"
+        accept = " ".join(f"--accept {reference}" for reference, *_ in differences)
         super().__init__(
             "the script files are not what the databases remember",
             where="\n".join(
-                f"{reference}: {what}{f' ({where})' if where else ''}" for reference, what, where in differences
+                f"{reference}: {what}{f' ({where})' if where else ''}" for reference, _, what, where in differences
             ),
             now="nothing was changed",
-            do="Put the files back as they were applied and write the change as a new script.\n"
+            do=f"{back if kinds - {'out of order'} else ''}{late}"
             f"If the difference is meant, accept it; your name is recorded: stepwell up {accept}",
         )
 

@@ -44,13 +44,14 @@ def requirements(steps: Sequence[Step]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for step in steps:
         found[step.reference] = []
+        others = sorted(known - {step.reference})
         for text in step.holds:
             if text not in known:
-                raise UnknownReference(step.reference, text, step.where, [], sorted(known))
+                raise UnknownReference(step.reference, text, step.where, [], others)
         for text in step.requires:
             matches = [text] if text in known else find(text, known) or [before[was] for was in find(text, before)]
             if len(matches) != 1:
-                raise UnknownReference(step.reference, text, step.where, sorted(matches), sorted(known))
+                raise UnknownReference(step.reference, text, step.where, sorted(matches), others)
             found[step.reference] += matches
         for required in tuple(found[step.reference]) if holds else ():
             found[step.reference] += holds.get(required, ())

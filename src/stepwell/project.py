@@ -484,11 +484,16 @@ class Project:
         return run.run(request, self.open, tell)
 
     def snapshots(self, name: str = "") -> list[Snapshot]:
-        """What was kept, a check each; under one name where it is given."""
+        """What was kept, a check each; under one name where it is given. Raises BadRequest where nothing is."""
         from stepwell.ledger import snapshots
 
         with self._check_site() as site:
-            return snapshots.find(site.ledger, name) if site.ledger else []
+            kept = snapshots.find(site.ledger) if site.ledger else []
+        found = [one for one in kept if name in ("", one.name)]
+        if name and not found:
+            near = did_you_mean(name, (one.name for one in kept))
+            raise BadRequest(f"no snapshot {name!r} was taken{near}", f"Take it: stepwell snapshot take {name}")
+        return found
 
     @contextmanager
     def _check_site(self) -> Iterator[CheckSite]:

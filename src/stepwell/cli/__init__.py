@@ -1,5 +1,8 @@
 """The command line: reads the words, calls the project, prints. No rule of its own lives here."""
 
-from stepwell.cli.main import main
+try:
+    from stepwell.cli.main import main
+except KeyboardInterrupt:  # pressed before anything has begun
+    raise SystemExit(130) from None
 
 __all__ = ["main"]

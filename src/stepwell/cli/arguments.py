@@ -32,6 +32,7 @@ RUNBOOK_VERBS = {
     "export": "write all of it down, with times, evidence and names",
     "rollback": "go the way back that the runbook describes; shows it and asks",
 }
+VERBS_OF = {"job": JOB_VERBS, "snapshot": SNAPSHOT_VERBS, "runbook": RUNBOOK_VERBS}
 
 
 def every(verb: ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import argparse
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import groupby
 
 from stepwell.checks.run import Result
 from stepwell.checks.service import Outcome
@@ -36,6 +37,8 @@ def check(options: argparse.Namespace, output: Output) -> int:
         outcomes = project.check(*options.names, tell=tell)
         failing = sum(not outcome.holds for outcome in outcomes)
         output.line(f"{plural(len(outcomes), 'check')}: {len(outcomes) - failing} hold, {failing} do not")
+        if not outcomes:
+            output.note("checks are files in the folder checks; there is none")
         output.result({"checks": [_as_json(outcome) for outcome in outcomes]})
         if not (options.watch and failing):
             return _code(outcomes)
@@ -52,9 +55,13 @@ def snapshot(options: argparse.Namespace, output: Output) -> int:
         output.result({"snapshot": options.name, "rows": taken})
         return 0
     found = project.snapshots(getattr(options, "name", ""))
-    heading = ("SNAPSHOT", "CHECK", "ROWS", "TAKEN", "BY", "APPLIED")
-    kept = [(s.name, s.check, f"{s.rows:,}", moment(s.at), f"{s.who}@{s.host}", s.applied) for s in found]
-    output.table([heading, *kept])
+    for name, kept in groupby(found, lambda one: one.name):
+        first, *more = kept
+        output.line(f"{name}: taken {moment(first.at)} by {first.who}@{first.host}, at {first.applied}")
+        for one in (first, *more):
+            output.line(f"  {f'check/{one.check}':<46} {plural(one.rows, 'row')}")
+    if not found:
+        output.line("no snapshot was taken")
     output.result({"snapshots": [asdict(one) for one in found]})
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,13 +76,13 @@ def _show_plan(outlook: Outlook, output: Output, statements: bool = False) -> No
     for script in outlook.scripts:
         output.line(f"{script.reference:<48} {plural(len(script.statements), 'statement')}, {script.way}")
         for warning in script.warnings:
-            output.line(f"  {warning}")
+            output.sentence(f"  {warning}")
         if statements:
             for text in script.statements:
                 output.line(f"\n{text};")
             output.line()
     for difference in outlook.differences:
-        output.line(f"{difference.reference} {difference.what}: `up` will stop unless it is accepted")
+        output.sentence(f"{difference.reference} {difference.what}: `up` will stop unless it is accepted")
     _waiting(outlook.waiting, output)
 
 
@@ -121,7 +122,8 @@ def status(options: argparse.Namespace, output: Output) -> int:
     output.table([("STEP", "STATE", "SINCE"), *((s.reference, s.state, s.since[:16]) for s in states)])
     for state in states:
         if state.detail:
-            output.line(f"\n{state.reference}: {state.detail}")
+            output.line()
+            output.sentence(f"{state.reference}: {state.detail}")
     behind = background.look(project.config.folder)
     if behind:
         output.line(f"\n{background.describe(behind)}")
@@ -197,12 +199,16 @@ def new(options: argparse.Namespace, output: Output) -> int:
 
 
 def demo(options: argparse.Namespace, output: Output) -> int:
+    import shutil
+
     from stepwell.bundles.opik import demo as opik
 
     folder = options.folder or Path("opik-demo")
     facts = opik.run(folder, options.scale, options.seed, output.tell, output.line, live=options.live)
     output.table([("", "COUNT", "EXPECTED", ""), *((f.label, *f.shown(), "ok" if f.ok else "WRONG") for f in facts)])
-    output.line(f"\nlook around: stepwell status --project {folder}")
+    called = Path(sys.argv[0])
+    stepwell = "stepwell" if called.name != "stepwell" or shutil.which("stepwell") else _short(called.absolute())
+    output.line(f"\nlook around: {stepwell} status --project {folder}")
     output.result({"facts": [{"label": f.label, "value": f.value, "expected": f.expected} for f in facts]})
     return 0 if all(fact.ok for fact in facts) else 1
 
@@ -281,7 +287,7 @@ def history(options: argparse.Namespace, output: Output) -> int:
 
 def _waiting(waiting: dict[str, list[str]], output: Output) -> None:
     for reference, others in waiting.items():
-        output.line(f"{reference} waits for {', '.join(others)}")
+        output.sentence(f"{reference} waits for {', '.join(others)}")
 
 
 def _formats(project: Project, output: Output) -> None:

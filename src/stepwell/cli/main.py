@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn
 from stepwell import __version__
 from stepwell.cli import arguments, commands
 from stepwell.cli.output import Output
-from stepwell.errors import StepwellError
+from stepwell.errors import BadRequest, StepwellError, did_you_mean
 
 EXIT_CODES = """
 exit codes:
@@ -30,20 +30,25 @@ exit codes:
 
 
 class Verb(NamedTuple):
-    """A command: what runs it, what it does in a few words, and what gives its parser the arguments."""
+    """A command: what runs it, what it does, what gives its parser the arguments, and what to know after Ctrl-C."""
 
     run: Callable[[argparse.Namespace, Output], int]
     about: str
     arguments: Callable[[argparse.ArgumentParser], None]
+    interrupted: str = "the same command goes on from here"
 
+
+LOOKED = "nothing was changed"
+AGAIN = "the same command begins anew"
+COPIES = "the copies were removed; the databases are as they were"
 
 VERBS = {
     "init": Verb(commands.init, "make a project in a folder", arguments.init),
     "new": Verb(commands.new, "make the next script of a database", arguments.new),
-    "plan": Verb(commands.plan, "show what `up` would do; changes nothing", arguments.plan),
+    "plan": Verb(commands.plan, "show what `up` would do; changes nothing", arguments.plan, LOOKED),
     "up": Verb(commands.up, "apply every script that is ready", arguments.up),
     "down": Verb(commands.down, "undo the last script of a database", arguments.down),
-    "status": Verb(commands.status, "show every script and its state", arguments.status),
+    "status": Verb(commands.status, "show every script and its state", arguments.status, LOOKED),
     "resolve": Verb(commands.resolve, "say what became of a statement in doubt", arguments.resolve),
     "baseline": Verb(commands.baseline, "record scripts as applied without running them", arguments.baseline),
     "adopt": Verb(commands.adopt, "take over what another tool has applied", arguments.adopt),
@@ -55,18 +60,22 @@ VERBS = {
     "job": Verb(commands.job, "look at the jobs, run and steer them", arguments.job),
     "work": Verb(commands.work, "run all enabled jobs, cycle after cycle, until SIGTERM", arguments.work),
     "lint": Verb(
-        commands.lint, "say what the scripts would do to a running system; connects to nothing", arguments.lint
+        commands.lint, "say what the scripts would do to a running system; connects to nothing", arguments.lint, LOOKED
     ),
-    "doctor": Verb(commands.doctor, "look whether a release can be begun on these databases now", arguments.doctor),
-    "rehearse": Verb(commands.rehearse, "run the whole release and its way back on copies", arguments.rehearse),
-    "check": Verb(commands.check, "look whether what must hold does", arguments.check),
-    "diff": Verb(commands.diff, "show what differs between two tables, row by row", arguments.diff),
-    "snapshot": Verb(commands.snapshot, "keep what checks compare with later", arguments.snapshot),
+    "doctor": Verb(
+        commands.doctor, "look whether a release can be begun on these databases now", arguments.doctor, LOOKED
+    ),
+    "rehearse": Verb(commands.rehearse, "run the whole release and its way back on copies", arguments.rehearse, COPIES),
+    "check": Verb(commands.check, "look whether what must hold does", arguments.check, AGAIN),
+    "diff": Verb(commands.diff, "show what differs between two tables, row by row", arguments.diff, LOOKED),
+    "snapshot": Verb(commands.snapshot, "keep what checks compare with later", arguments.snapshot, AGAIN),
     "runbook": Verb(
         commands.runbook, "the phases of a careful release: what is done, by which evidence", arguments.runbook
     ),
-    "history": Verb(commands.history, "what was done, by whom, when", arguments.history),
-    "guard": Verb(commands.guard, "refuse to start a server on a schema too old or too new for it", arguments.guard),
+    "history": Verb(commands.history, "what was done, by whom, when", arguments.history, LOOKED),
+    "guard": Verb(
+        commands.guard, "refuse to start a server on a schema too old or too new for it", arguments.guard, LOOKED
+    ),
     "deploy": Verb(commands.deploy, "write the manifests that run this project somewhere", arguments.deploy),
     "demo": Verb(commands.demo, "run a bundled example in a folder, with data, to its end", arguments.demo),
 }
@@ -76,25 +85,44 @@ def main(given: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     signal.signal(signal.SIGTERM, _terminated)
     given = sys.argv[1:] if given is None else given
-    options = _parser(given).parse_args(given)
-    output = Output(as_json=options.json)
+    if not given:
+        _parser(given).print_help(sys.stderr)
+        return 2
+    output = Output(as_json="--json" in given)
     try:
-        code: int = options.run(options, output)
-        return code
-    except StepwellError as error:
-        output.error(error)
-        return error.exit_code
+        return _run(given, output)
     except KeyboardInterrupt:
-        output.note("interrupted; `stepwell up` goes on from here")
+        verb = VERBS.get(given[0])
+        output.note(f"interrupted; {verb.interrupted if verb else LOOKED}")
         return 130
     except BrokenPipeError:  # the reader of our output has seen enough, as `| head` does
         sys.stderr.close()
         return 0
 
 
+def _run(given: Sequence[str], output: Output) -> int:
+    try:
+        _look_up(given)
+        options = _parser(given).parse_args(given)
+        code: int = options.run(options, output)
+        return code
+    except StepwellError as error:
+        output.error(error)
+        return error.exit_code
+
+
 def _terminated(_signal: int, _frame: object) -> NoReturn:
     """End as Ctrl-C does, so that locks are given back; what is in doubt is settled by the next run."""
     raise SystemExit(143)
+
+
+def _look_up(given: Sequence[str]) -> None:
+    """Raise BadRequest for a command that does not exist: argparse would answer with a line of all that do."""
+    called = "stepwell"
+    for word, known in zip(given, (list(VERBS), list(arguments.VERBS_OF.get(given[0], ()))), strict=False):
+        if known and word not in known and not word.startswith("-"):
+            raise BadRequest(f"no command `{called} {word}`{did_you_mean(word, known)}", f"See {called} --help")
+        called += f" {word}"
 
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:

@@ -32,6 +32,10 @@ class Output:
             self._clear()
             print(text, flush=True)
 
+    def sentence(self, text: str) -> None:
+        """A line of the result that may be long: at a terminal it is folded."""
+        self.line(folded(text) if self._terminal else text)
+
     def paragraph(self, label: str, text: str, indent: int | None = None) -> None:
         """Lines of 80 columns behind a label, those after the first indented below it or by `indent`."""
         import textwrap  # what a run with nothing to do never needs
@@ -44,7 +48,7 @@ class Output:
         """A line about the run, not part of its result."""
         if not self.as_json:
             self._clear()
-        print(text, file=sys.stderr, flush=True)
+        print(folded(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
     @property
     def can_ask(self) -> bool:
@@ -57,6 +61,7 @@ class Output:
         try:
             return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
         except EOFError:
+            print()
             return False
 
     def result(self, value: dict[str, Any]) -> None:
@@ -68,7 +73,8 @@ class Output:
         if self.as_json:
             _print_json({"error": as_json(error)})
         self._clear()
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        text = f"error: {error}"
+        print(folded(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
     def table(self, rows: list[tuple[str, ...]]) -> None:
         """Rows in columns, the first being the heading."""
@@ -94,7 +100,7 @@ class Output:
                 by = "; ".join(holders) or "another session"
                 self.note(f"{reference}:{position} gave way to {by}; again in {pause:.1f} s")
             case events.Settled(reference, position, finding):
-                self.line(f"{reference}:{position} was in doubt, and is {finding.outcome.value}: {finding.reason}")
+                self.sentence(f"{reference}:{position} was in doubt, and is {finding.outcome.value}: {finding.reason}")
             case events.Finished(reference, direction, statements, seconds):
                 verb = "" if direction == "up" else "undone, "
                 self.line(f"{reference:<48} {verb}{plural(statements, 'statement')}, {duration(seconds)}")
@@ -105,7 +111,7 @@ class Output:
             case events.NotTold(service, why):
                 self.note(f"notify: {service}: not sent, {why}; the run goes on")
             case events.Accepted(reference, what):
-                self.line(f"{reference} {what}: accepted")
+                self.sentence(f"{reference} {what}: accepted")
             case events.Linted(errors, warnings):
                 found = f"{plural(errors, 'error')}, {plural(warnings, 'warning')}"
                 self.note(f"lint: {found} in what is applied now, see `stepwell lint`")
@@ -147,6 +153,29 @@ def as_json(error: StepwellError) -> dict[str, str]:
     """An error for a program."""
     told = {"kind": error.kind, "what": error.what, "where": error.where, "said": error.said}
     return told | {"now": error.now, "do": error.do}
+
+
+def folded(text: str) -> str:
+    """Lines as wide as the terminal at most, indented as they were; a command to paste stays on one line."""
+    import re  # only trouble at a terminal pays for both
+    import shutil
+
+    width = shutil.get_terminal_size().columns
+    if all(len(line) <= width for line in text.splitlines()):
+        return text
+    lines = []
+    for line in text.splitlines():
+        label = re.match(r"  (?:at|said|now|do) +|error: | *", line)
+        assert label is not None
+        below, row = " " * label.end(), label.group()
+        # What stands between backticks, or behind a colon at the end, is a command.
+        for word in re.findall(r"`[^`]+`\S*|(?<=: )stepwell .+|\S+", line[label.end() :]) if len(line) > width else ():
+            if len(row) > len(below) and len(row) + len(word) > width:
+                lines.append(row.rstrip())
+                row = below
+            row += f"{word} "
+        lines.append(row.rstrip() if len(line) > width else line)
+    return "\n".join(lines)
 
 
 def describe(activity: Activity) -> str:

@@ -123,11 +123,8 @@ def _state(target: Target, script: Script, plan: Plan, wrong: dict[str, Differen
     if attempt.done:
         state = "applied in part" if direction == "up" else "undone in part"
         last = "; ".join(entry.note for entry in attempt.failed.values())
-        return State(
-            reference,
-            state,
-            detail=f"{len(attempt.done)} statements are done{f'; last: {last}' if last else ''}",
-        )
+        done = "1 statement is" if len(attempt.done) == 1 else f"{len(attempt.done)} statements are"
+        return State(reference, state, detail=f"{done} done{f'; last: {last}' if last else ''}")
     if applied := history.applied.get(script.version):
         if history.due(script):
             return State(reference, "pending", applied.at, applied.by, f"runs again: repeat is {script.front.repeat}")

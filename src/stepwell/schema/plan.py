@@ -210,5 +210,5 @@ def refuse_differences(plan: Plan, accept: Sequence[str]) -> list[Difference]:
     """
     left = [d for d in plan.differences if d.reference not in accept]
     if left:
-        raise HistoryDiffers([(d.reference, d.what, d.where) for d in left])
+        raise HistoryDiffers([(d.reference, d.kind, d.what, d.where) for d in left])
     return plan.differences
