@@ -126,11 +126,41 @@ def test_while_it_migrates_a_server_is_alive_and_ready_by_choice(project: Projec
         assert dumping.versions(project.urls["state"]) == ["0001_item", "0002_slow"]
 
 
-def test_what_it_needs_makes_a_server_ready_while_the_rest_goes_on(project: Project) -> None:
-    project.write({"state/0002_slow": HELD})
-    with held(project.urls["state"]), serving(project, "asgi", "['state/0001']") as port:
+def test_what_it_needs_makes_a_server_ready_and_what_fails_behind_that_takes_it_from_nobody(project: Project) -> None:
+    project.write({"state/0002_slow": HELD + "SELECT 1 / 0;\n"})
+    with held(project.urls["state"]) as release, serving(project, "asgi", "['state/0001']") as port:
         assert ask(port, "/readyz") == (200, '{"status": "ready"}')
         assert dumping.versions(project.urls["state"]) == ["0001_item"]
+        release()
+        deadline = time.monotonic() + 30
+        while "why" not in (found := json.loads(ask(port, "/readyz")[1])):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert found == {"status": "ready", "why": "state/0002_slow, statement 3 of 3 failed"}
+        assert ask(port, "/readyz")[0] == 200
+
+
+FORKED = """
+import os, sys, stepwell
+startup = stepwell.Startup(stepwell.Project.load(), budget=0.2)
+app = stepwell.wsgi(lambda environ, start_response: [b"served"], startup)
+startup.budget = 600
+if not os.fork():
+    for path in ("/healthz", "/readyz", "/any"):
+        print(*app({"PATH_INFO": path}, lambda status, headers: print(status)), flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_a_probe_is_answered_at_once_by_a_worker_that_was_forked_while_it_migrates(project: Project) -> None:
+    project.write({"state/0002_slow": HELD})
+    with held(project.urls["state"]):
+        end = project.python(FORKED)
+    assert end.code == 0, end.text
+    said = end.stdout.splitlines()
+    assert said[:3] == ["200 OK", """b'{"status": "alive"}'""", "503 Service Unavailable"]
+    assert said[-1] == "b'served'"
 
 
 def test_a_failure_after_the_budget_leaves_it_alive_and_not_ready(project: Project) -> None:

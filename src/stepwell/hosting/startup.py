@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from stepwell import embedded, graph
-from stepwell.errors import CannotConnect, LockHeld, LockLost, StepwellError
+from stepwell.errors import CannotConnect, LockHeld, LockLost, SchemaUnfit, StepwellError
 from stepwell.project import Project
 from stepwell.safety.guard import Contracts
 from stepwell.schema import events
@@ -54,11 +54,11 @@ class Startup:
         self._forget()
 
     def begin(self) -> None:
-        """Start the thread and wait. Raises StepwellError when the migration fails within the budget."""
+        """Start the thread and wait. Raises StepwellError when what is needed fails within the budget."""
         self._forget()
         self._thread.start()
         self._settled.wait(self.budget)
-        if self._trouble:
+        if self._trouble and not self._fits.is_set():
             raise self._trouble
 
     def end(self) -> None:
@@ -68,21 +68,33 @@ class Startup:
             self._thread.join()
 
     def begin_here(self) -> None:
-        """Begin unless this process has: a server's worker that was forked has no thread of its parent's."""
+        """Start the thread unless this process has: a server's worker that was forked has none of its parent's.
+
+        Waits for nothing: the parent has waited, and a probe that asks this worker would be kept from its answer.
+        """
         with self._once:
             if self._process != os.getpid():
-                self.begin()
+                fits, once = self._fits.is_set(), self._once
+                self._forget()
+                self._once = once
+                if fits:
+                    self._fit()
+                self._thread.start()
 
     def health(self) -> Answer:
         """For a liveness probe: a server that migrates is alive, and one whose migration failed, too."""
         return 200, {"status": "alive"}
 
     def readiness(self) -> Answer:
-        """For a readiness probe: 200 when the schema is what the server needs, else 503 and why."""
-        if self._trouble:
-            return 503, {"status": "failed", "why": self._trouble.what}
+        """For a readiness probe: 200 when the schema is what the server needs, else 503 and why.
+
+        What fails behind that is told, and takes no server away: it would take all of them at once.
+        """
+        failed = {"why": self._trouble.what} if self._trouble else {}
         if self._fits.is_set():
-            return 200, {"status": "ready"}
+            return 200, {"status": "ready", **failed}
+        if failed:
+            return 503, {"status": "failed", **failed}
         return 200 if self.ready_while_migrating else 503, {"status": "migrating", "at": self._at}
 
     def __enter__(self) -> Startup:
@@ -184,6 +196,8 @@ class Startup:
         self._settled.set()
 
     def _fail(self, error: StepwellError) -> None:
+        if isinstance(error, SchemaUnfit):  # a newer release took away meanwhile what fitted before
+            self._fits.clear()
         LOGGER.error("start: %s", str(error).replace("\n", " "))
         self._trouble = error
         self._settled.set()
