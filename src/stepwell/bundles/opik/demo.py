@@ -50,7 +50,7 @@ def run(folder: Path, scale: float, seed: int, tell: events.Listener, say: Say, 
             summary = generate(state, analytics, scale=scale, seed=seed)
             say(f"generated in {time.monotonic() - started:.1f} s: {summary}")
 
-    before = not live and not project.snapshots(SNAPSHOT)
+    before = not live and all(kept.name != SNAPSHOT for kept in project.snapshots())
     if before:
         say(f"\nsnapshot {SNAPSHOT}:")
         for name, rows in project.take_snapshot(SNAPSHOT).items():
