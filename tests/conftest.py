@@ -25,6 +25,9 @@ from servers.postgres import PostgresServer
 settings.register_profile("ci", max_examples=60, deadline=None, print_blob=True)
 settings.load_profile("ci")
 
+# What is imported is compiled once, as in production, and not by each of the thousands of commands that are run here.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 SOURCE = Path(__file__).parent.parent / "src"
 
 

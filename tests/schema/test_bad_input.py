@@ -360,11 +360,17 @@ def test_a_call_that_names_what_is_not_there_ends_with_2(tmp_path: Path, argumen
     refused(project, *arguments, code=2)
 
 
-@pytest.mark.parametrize("arguments", [("up", "--count", "0"), ("up", "--count", "many"), ("sideways",), ()])
+@pytest.mark.parametrize("arguments", [("up", "--count", "0"), ("up", "--count", "many"), ()])
 def test_a_call_that_can_not_be_read_ends_with_2_and_the_usage(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     ended = make(tmp_path, {"state/0001_a": GOOD})(*arguments)
     assert ended.code == 2
     assert "usage: stepwell" in ended.stderr
+
+
+def test_a_command_that_is_not_there_ends_with_2_and_the_one_that_may_be_meant(tmp_path: Path) -> None:
+    ended = make(tmp_path, {"state/0001_a": GOOD})("statsu")
+    assert ended.code == 2
+    assert "no command `stepwell statsu`, did you mean 'status'?" in ended.stderr
 
 
 def test_an_error_as_json_is_one_object_on_standard_output(tmp_path: Path) -> None:

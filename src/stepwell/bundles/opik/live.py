@@ -18,7 +18,7 @@ from stepwell.errors import LockTimeout
 PAUSE = 0.05
 """Seconds between two rounds of writes of a thread."""
 
-ROUNDS = 40
+ROUNDS = 20
 """Rounds of writes of a thread at most: what is never at rest would never be complete."""
 
 Row = tuple[Any, ...]
