@@ -370,7 +370,7 @@ def test_a_call_that_can_not_be_read_ends_with_2_and_the_usage(tmp_path: Path, a
 def test_a_command_that_is_not_there_ends_with_2_and_the_one_that_may_be_meant(tmp_path: Path) -> None:
     ended = make(tmp_path, {"state/0001_a": GOOD})("statsu")
     assert ended.code == 2
-    assert "no command `stepwell statsu`, did you mean 'status'?" in ended.stderr
+    assert "no command `stepwell statsu` (did you mean 'status'?)" in ended.stderr
 
 
 def test_an_error_as_json_is_one_object_on_standard_output(tmp_path: Path) -> None:
