@@ -614,6 +614,21 @@ class LedgerNotRelational(StepwellError):
         )
 
 
+class LedgerTooOld(StepwellError):
+    """A table of the ledger was made by an older Stepwell, and lacks a column that can't be added."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, table: str, column: str, said: str, statement: str) -> None:
+        super().__init__(
+            f"the ledger in database {name!r} is of an older Stepwell: {table} has no column {column}, "
+            "and it can't be added",
+            said=said,
+            now="no job was run and no row changed",
+            do=f"Have somebody who may add it: {statement};",
+        )
+
+
 class JobNotReady(StepwellError):
     """Something that the job requires is not complete."""
 

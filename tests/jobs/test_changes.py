@@ -242,6 +242,10 @@ def test_a_row_changed_twice_goes_back_to_its_first_value(place: tuple[Urls, str
     assert [change.old["a"] for change in changed(databases[ledger], 1)] == ["2", "1", "null"]
     assert undo(FILL, site).restored == 10
     assert {row[1] for row in rows(databases["state"])} == {None}
+    with opened(databases[ledger]) as database:  # killed between the commit of the rows and that of the record
+        database.query("UPDATE stepwell_change SET undone = 0")
+    assert undo(FILL, site).left == ()
+    assert {row[1] for row in rows(databases["state"])} == {None}
 
 
 def test_rows_of_a_group_are_known_by_the_tables_own_key(relational_url: str) -> None:
@@ -566,7 +570,9 @@ def test_a_chain_of_changes_is_unwound_as_far_as_nobody_wrote_in_between(
     held = value if meddled else newest_first[0].new["a"]
     back = unwind({"a": held}, newest_first)
     expected, taken = held, 0
-    for change in newest_first:
+    if held == steps[0][0]:  # it is back already
+        taken = len(steps)
+    for change in newest_first[taken:]:
         if expected not in (change.new["a"], change.old["a"]):
             break
         expected, taken = change.old["a"], taken + 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from stepwell import durations
 from stepwell.checks.definition import Check, Side, Tolerance
 from stepwell.databases.lexing import Reader
 from stepwell.errors import BadCheck, BadScript, MissingVariable, did_you_mean
@@ -27,8 +28,6 @@ READS = ("SELECT", "WITH", "VALUES", "TABLE", "(", "FROM")
 
 _SECTION = re.compile(r"--[ \t]*database[ \t]*:[ \t]*(.*?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _LINE = re.compile(r"(?:--|#)\s*([a-z][a-z-]*)[ \t]*:(?!//)\s*(.*?)\s*$")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "h": 3600.0}
 _TOLERANCE = re.compile(r"(\d+(?:\.\d+)?)\s*(%?)")
 _EXPECT = re.compile(r"(no rows|zero|equal)|match on (.+)|unchanged since (\S+)", re.IGNORECASE)
 
@@ -98,9 +97,9 @@ class _Head:
                 amount = Decimal(found[1])
                 return Tolerance(amount / 100, relative=True) if found[2] else Tolerance(amount)
             case "timeout":
-                if not (found := _DURATION.fullmatch(written)) or float(found[1]) <= 0:
+                if not (span := durations.seconds(written)):
                     raise wrong("Write it as 250 ms, 60 s, 5 min or 2 h.")
-                return float(found[1]) * _SECONDS[found[2]]
+                return span
             case "empty":
                 if written != "accept":
                     raise wrong("Write `accept`, or take the line away.")

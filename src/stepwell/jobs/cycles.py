@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 
 from stepwell.errors import LeaseHeld, StepwellError
 from stepwell.jobs import runner, sources
@@ -46,7 +47,8 @@ def work(
     def run(definition: Definition) -> None:
         try:
             outcome = runner.run(definition, site, tell=tell, stop=stop, executor=executor)
-            LOGGER.info("job=%s state=%s rows=%d", definition.name, outcome.state, outcome.rows_done)
+            failed = f" failed={outcome.failed}" if outcome.failed else ""
+            LOGGER.info("job=%s state=%s rows=%d%s", definition.name, outcome.state, outcome.rows_done, failed)
         except LeaseHeld as error:
             LOGGER.info("job=%s %s", definition.name, error.what)
         except StepwellError as error:
@@ -101,12 +103,13 @@ def _has_work(definition: Definition, site: Site, connections: Connections) -> b
     state = ledger.read(definition.name)
     if state is None or state.state in ("paused", "cancelled", "undone"):
         return False
-    if state.state != "complete":
+    if definition.window and not definition.window.open_at(datetime.now(UTC)):
+        return False
+    if state.state != "complete" or ledger.to_retry(definition.name):
         return True
     behind = None if definition.source.where or not state.place else sources.load_key(state.place)
     failed = tuple(sources.load_key(key) for key, _, _ in ledger.failures(definition.name))
     database = connections.get(definition.source.database)
     if sources.next_scope(database, definition.source, behind, 1, failed) is None:
         return False
-    ledger.update(definition.name, None, state="pending", quiet_passes=0)
-    return True
+    return ledger.reopen(definition.name)

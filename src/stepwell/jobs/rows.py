@@ -15,6 +15,7 @@ from stepwell.databases.database import Command, Database
 from stepwell.jobs.encoding import dump_value, encoding_of, load_value
 from stepwell.jobs.sources import among, dump_key, load_key
 from stepwell.ledger.changes import Change, dump_values, load_values
+from stepwell.ledger.jobs import LOCKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,13 @@ OF = " of "
 
 
 def values_of(database: Database, place: Place) -> dict[str, str]:
-    """The row's values as JSON texts by column; empty where there is none."""
+    """The row's values as JSON texts by column; empty where there is none. Locked where it is in a transaction."""
     columns = database.columns(place.table)
     encoding = encoding_of(database, place.table, columns)
     found = among(tuple(place.key), [tuple(place.key.values())])
     expressions = ", ".join(encoding.expression(column) for column in columns)
-    rows = database.query(f"SELECT {expressions} FROM {place.table} WHERE {found.text}", found.parameters)
+    lock = LOCKED.get(database.engine, "")
+    rows = database.query(f"SELECT {expressions} FROM {place.table} WHERE {found.text} {lock}", found.parameters)
     if not rows:
         return {}
     texts = map(str if encoding.in_sql else dump_value, rows[0])

@@ -262,8 +262,9 @@ class _Run:
         for batch in self.ledger.open_batches(definition.name):
             self.waiting.append((0.0, Task(definition.name, batch.number, token, batch.scope)))
         while not (halted := self.halted):
+            migrated, asked = self.migrated, self.ledger.to_retry(definition.name)
             # Behind a pass that left nothing, to count once more is enough: a condition tells of late arrivals.
-            if not (passed and quiet and self.has_condition and not self.waiting):
+            if not (passed and quiet and self.has_condition and not self.waiting and not asked):
                 place = self.one_pass(lambda task: executor.submit(work, task), size, place)
             if halted := self.halted:
                 break
@@ -271,8 +272,12 @@ class _Run:
             place = "" if self.has_condition else place
             quiet = self.note_pass(place, quiet, ended=True)
             if quiet >= definition.quiet_passes:
-                return self.finish("; ".join(self.site.objections(definition)) or "complete")
-            if quiet:
+                end = "; ".join(self.site.objections(definition)) or "complete"
+                if not self.ledger.to_retry(definition.name):  # asked for meanwhile: one more pass hears it
+                    return self.finish(end)
+            if self.left and self.migrated == migrated:
+                preflight.check(definition, self.source)  # rows without a key came since, it may be
+            if quiet or self.migrated == migrated:
                 self.stop.wait(QUIET_PAUSE)
         return self.finish(halted)
 

@@ -13,14 +13,14 @@ from stepwell.jobs import runner
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.runner import Outcome, Site
 from stepwell.ledger.jobs import JobState, Ledger
-from stepwell.ledger.tables import create
+from stepwell.ledger.tables import create, upgrade
 
 Missing = Callable[[Definition], list[str]]
 """What of a job's requirements is not complete now, as references with notes."""
 
 
 def steps(definitions: Sequence[Definition], ledger: Database) -> tuple[Step, ...]:
-    """The jobs as steps of the graph: complete or how far. Reads only; a ledger without tables knows no job."""
+    """The jobs as steps of the graph: complete or how far. A ledger without tables knows no job."""
     states = _states(ledger)
     return tuple(_step(definition, states.get(definition.name), Ledger(ledger)) for definition in definitions)
 
@@ -29,9 +29,10 @@ def _states(ledger: Database) -> dict[str, JobState]:
     try:
         return Ledger(ledger).read_all()
     except Refused:
-        if ledger.columns("stepwell_job"):
-            raise
-        return {}
+        if not ledger.columns("stepwell_job"):
+            return {}
+        upgrade(ledger)
+        return Ledger(ledger).read_all()
 
 
 def _step(definition: Definition, state: JobState | None, ledger: Ledger) -> Step:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from stepwell import durations
 from stepwell.databases.lexing import Kind, Unterminated, tokens
 from stepwell.errors import BadJob, did_you_mean
 from stepwell.jobs.batch import MARK, Batch
@@ -23,8 +24,6 @@ WORDS = (
 
 _LINE = re.compile(r"--\s*([a-z][a-z-]*)\s*:(?!//)\s*(.*?)\s*")
 _SOURCE = re.compile(r"(keyset|drain|groups)\s+(\S+?)\.(\S+(?:\s+FINAL)?)\s+by\s+(.+)")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|)", re.ASCII)
-_SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "min": 60.0, "h": 3600.0}
 _FLAG = re.compile(r"([A-Za-z_]\w*)(?:\s*=\s*(true|false))?", re.ASCII)
 _EXCLUDE = re.compile(r"(\S+)\s+in\s+\$\{([A-Za-z_]\w*)\}", re.ASCII)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -157,9 +156,9 @@ def _value(key: str, written: str, path: Path, line: int) -> Any:
                 wrong("Write a whole number above zero.")
             return int(written)
         case "target" | "cycle" | "startup-delay" | "timeout":
-            if not (span := _DURATION.fullmatch(written)):
+            if (span := durations.seconds(written)) is None:
                 wrong("Write it as 250ms, 30s, 5min or 2h.")
-            return float(span[1]) * _SECONDS[span[2]]
+            return span
         case "flag":
             if not (flag := _FLAG.fullmatch(written)):
                 wrong("Write VARIABLE, or VARIABLE = false for one that is off by default.")

@@ -11,9 +11,9 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 
 from stepwell.databases.database import Command, Database
 from stepwell.errors import BadRequest, ConnectionLost, Fenced, Refused
@@ -243,8 +243,13 @@ class _Back:
             database = self.connections.get(change.place.split(".", 1)[0])
             if self.lease is None:
                 ours = values_of(database, place) in (change.old, change.new)
-            elif ours := take_back(database, place, change):
-                changes.mark_undone(self.ledger, self.definition.name, change.batch, [change.key])
+            else:
+                known = (self.ledger, self.source)  # in a transaction already
+                alone = database.transactional and not any(database is one for one in known)
+                with database.transaction() if alone else nullcontext():
+                    ours = take_back(database, place, change)
+                if ours:
+                    changes.mark_undone(self.ledger, self.definition.name, change.batch, [change.key])
             if not ours:
                 left.append(change.key)
         return left
@@ -288,15 +293,19 @@ def unwind(current: Values | None, made: Sequence[Change], reason: str = "") -> 
     """Take back a row's changes, newest first, for as long as the row holds what each of them left there.
 
     `current` is what the row holds, None where it is gone. Only changes whose reason begins with `reason` are meant;
-    an older one behind another is not reached.
+    an older one behind another is not reached. A row that is back already is as an undo left it whose record was lost.
     """
     if current is None:
         return Unwound({}, (), True)
+    made = list(takewhile(lambda change: change.reason.startswith(reason), made))
+    first: dict[str, str] = {}
+    for change in made:
+        first |= change.old
+    if all(current[column] == value for column, value in first.items()):
+        return Unwound({}, tuple(change.batch for change in made), False)
     holds = dict(current)
     batches: list[int] = []
     for change in made:
-        if not change.reason.startswith(reason):
-            break
         if all(holds[column] == value for column, value in change.new.items()):
             holds |= change.old
         elif any(holds[column] != value for column, value in change.old.items()):

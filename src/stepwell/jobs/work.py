@@ -98,7 +98,7 @@ def _do(task: Task, definition: Definition, ledger_name: str, connections: Conne
         heavy = isinstance(error, (MemoryLimit, StatementTimeout))
         locked = isinstance(error, LockTimeout) or getattr(error, "code", "") in DEADLOCK_CODES
         return Report(task, verdict, rows, time.monotonic() - started, words(error), heavy, locked)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a `migrate` ends its batch, not the worker
         said = f"{type(error).__name__}: {error}"
         return Report(task, Verdict.FAILED, rows, time.monotonic() - started, said)
     return Report(task, Verdict.DONE, rows, time.monotonic() - started)

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 
 from stepwell.databases.database import Database
 from stepwell.errors import Fenced, LeaseHeld, Refused
@@ -31,6 +32,10 @@ COLUMNS = (
     "job, state, token, holder, lease_until, place, next_batch, quiet_passes, rows_done, rows_left, "
     "limits, held_by, started, worked, finished"
 )
+
+
+LONGEST_KEY = 500
+"""Characters of a row's key that an index of the ledger holds."""
 
 
 def this_process() -> str:
@@ -101,7 +106,13 @@ class Ledger:
     def failures(self, job: str) -> list[tuple[str, str, int]]:
         """The rows that failed by themselves: key, error, tries."""
         rows = self.database.query(
-            "SELECT row_key, error, tries FROM stepwell_failure WHERE job = ? AND tries > 0 ORDER BY row_key", (job,)
+            """
+            SELECT coalesce(long_key, row_key), error, tries
+            FROM stepwell_failure
+            WHERE job = ? AND tries > 0
+            ORDER BY row_key
+            """,
+            (job,),
         )
         return [(str(key), str(error), int(tries)) for key, error, tries in rows]
 
@@ -118,7 +129,9 @@ class Ledger:
 
     def to_retry(self, job: str) -> list[str]:
         """The keys of failed rows that a person wants tried again."""
-        rows = self.database.query("SELECT row_key FROM stepwell_failure WHERE job = ? AND tries = 0", (job,))
+        rows = self.database.query(
+            "SELECT coalesce(long_key, row_key) FROM stepwell_failure WHERE job = ? AND tries = 0", (job,)
+        )
         return [str(key) for (key,) in rows]
 
     # --- the lease --------------------------------------------------------------------------------------------
@@ -183,6 +196,14 @@ class Ledger:
             )
             self.database.query("DELETE FROM stepwell_batch WHERE job = ?", (job,))
 
+    def reopen(self, job: str) -> bool:
+        """Let a complete job look for rows again; False for one that a person has steered elsewhere meanwhile."""
+        self.database.query(
+            "UPDATE stepwell_job SET state = 'pending', quiet_passes = 0 WHERE job = ? AND state = 'complete'", (job,)
+        )
+        state = self.read(job)
+        return state is not None and state.state == "pending"
+
     def set_state(self, job: str, token: int, state: str, held_by: str = "") -> None:
         """Say how the job stands, as its holder; what a person has paused or cancelled stays so."""
         self.database.query(
@@ -221,7 +242,7 @@ class Ledger:
             if replaces:
                 self.database.query("DELETE FROM stepwell_batch WHERE job = ? AND number = ?", (job, replaces))
             for key in retried:
-                self.database.query("DELETE FROM stepwell_failure WHERE job = ? AND row_key = ?", (job, key))
+                self._forget_failure(job, key)
             for offset, scope in enumerate(scopes):
                 self.database.query(
                     "INSERT INTO stepwell_batch (job, number, token, state, scope) VALUES (?, ?, ?, 'begun', ?)",
@@ -253,11 +274,14 @@ class Ledger:
         """Record the one row of a batch as failed by itself, and the batch as done. Raises Fenced."""
         with self.database.transaction():
             self.finish(job, token, number, 0, 0.0)
-            self.database.query("DELETE FROM stepwell_failure WHERE job = ? AND row_key = ?", (job, key))
+            self._forget_failure(job, key)
             self.database.query(
-                f"INSERT INTO stepwell_failure (job, row_key, error, at) VALUES (?, ?, ?, {self.now})",
-                (job, key, error[:4000]),
+                f"INSERT INTO stepwell_failure (job, row_key, long_key, error, at) VALUES (?, ?, ?, ?, {self.now})",
+                (job, _indexed(key), key if len(key) > LONGEST_KEY else None, error[:4000]),
             )
+
+    def _forget_failure(self, job: str, key: str) -> None:
+        self.database.query("DELETE FROM stepwell_failure WHERE job = ? AND row_key = ?", (job, _indexed(key)))
 
     def count_try(self, job: str, number: int) -> None:
         self.database.query("UPDATE stepwell_batch SET tries = tries + 1 WHERE job = ? AND number = ?", (job, number))
@@ -292,6 +316,11 @@ class Ledger:
                 raise Fenced(f"job/{job}")
             self.database.query("DELETE FROM stepwell_batch WHERE job = ? AND state = 'done'", (job,))
         return state.rows_done
+
+
+def _indexed(key: str) -> str:
+    """A key as the index holds it; none is a hash by itself, for keys are JSON lists."""
+    return key if len(key) <= LONGEST_KEY else f"sha256:{sha256(key.encode()).hexdigest()}"
 
 
 def _state(row: Sequence[object]) -> JobState:

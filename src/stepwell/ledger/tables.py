@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from stepwell.databases.database import Database
-from stepwell.errors import LedgerNotRelational, Refused
+from stepwell.errors import LedgerNotRelational, LedgerTooOld, Refused
 
 # {text} has no limit but the engine's own, where MySQL's TEXT ends at 64 kB. Its names and keys compare by their bytes.
 TEXT = {"postgres": "TEXT", "mysql": "LONGTEXT", "sqlite": "TEXT"}
@@ -44,6 +46,7 @@ TABLES = (
       PRIMARY KEY (job, number)
     )
     """,
+    # A key that is too long for an index is known by its hash, and stands in `long_key`.
     """
     CREATE TABLE IF NOT EXISTS stepwell_failure (
       job VARCHAR(150) NOT NULL,
@@ -51,6 +54,7 @@ TABLES = (
       error TEXT NOT NULL,
       tries INT NOT NULL DEFAULT 1,
       at DOUBLE PRECISION NOT NULL DEFAULT 0,
+      long_key {text},
       PRIMARY KEY (job, row_key)
     )
     """,
@@ -154,8 +158,15 @@ TABLES = (
 )
 
 
+_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
+_COLUMN = re.compile(r"^      ([a-z_]+) (.+?),?$", re.MULTILINE)
+
+
 def create(database: Database) -> None:
-    """Make the tables where they are missing. Raises LedgerNotRelational for ClickHouse, which has no transactions."""
+    """Make the tables where they are missing, and add the columns that tables of an older Stepwell lack.
+
+    Raises LedgerNotRelational for ClickHouse, which has no transactions, and LedgerTooOld.
+    """
     if database.engine == "clickhouse":
         raise LedgerNotRelational(database.name)
     engine = database.engine
@@ -164,3 +175,36 @@ def create(database: Database) -> None:
             database.query(statement.format(text=TEXT[engine]) + EXACT[engine])
         except Refused:  # PostgreSQL refuses one of two at once, IF NOT EXISTS or not; the other has made it by now
             database.query(statement.format(text=TEXT[engine]) + EXACT[engine])
+    upgrade(database)
+
+
+def upgrade(database: Database) -> None:
+    """Add the columns that tables of an older Stepwell lack. Raises LedgerTooOld where that is refused."""
+    wanted = {_TABLE.findall(statement)[0]: dict(_COLUMN.findall(statement)) for statement in TABLES}
+    looks = [f"EXISTS (SELECT {', '.join(columns)} FROM {table} WHERE 1 = 0)" for table, columns in wanted.items()]
+    try:
+        database.query(f"SELECT {', '.join(looks)}")  # one look, for each command takes it
+    except Refused:
+        for table, columns in wanted.items():
+            _add_missing(database, table, columns)
+
+
+def _add_missing(database: Database, table: str, columns: dict[str, str]) -> None:
+    known = database.columns(table)
+    for column, declared in columns.items():
+        if not known or column in known:
+            continue
+        statement = f"ALTER TABLE {table} ADD COLUMN {column} {_for_rows(declared, database.engine)}"
+        try:
+            database.query(statement)
+        except Refused as error:
+            if column not in database.columns(table):  # by another, at the same time
+                raise LedgerTooOld(database.name, table, column, error.said, statement) from None
+
+
+def _for_rows(declared: str, engine: str) -> str:
+    """How a column is declared that rows are there without. MySQL gives them an empty value or 0 by itself."""
+    declared = declared.format(text=TEXT[engine])
+    if engine == "mysql" or "NOT NULL" not in declared or "DEFAULT" in declared:
+        return declared
+    return f"{declared} DEFAULT {'0' if re.match('(BIG)?INT|DOUBLE', declared) else repr('')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stepwell.jobs import Exclude, Flag, Job, Keyset, Says
 from stepwell.jobs.batch import Batch
 
-from ._projects import by_system, default_project, existing, new_id
+from ._projects import NEWEST, by_system, default_project, existing, new_id
 
 SEVERAL = "id IN (SELECT rule_id FROM automation_rule_projects GROUP BY rule_id HAVING count(*) > 1)"
 
@@ -29,7 +29,8 @@ class AutomationRuleProjects(Job):
 def split(batch: Batch, rule: str, workspace: str) -> None:
     """Keep the rule for its first project that was not deleted, with a copy for each of the others."""
     state, audit = batch.on("state"), by_system()
-    rows = state.query("SELECT project_id FROM automation_rule_projects WHERE rule_id = ?", (rule,))
+    watched = f"SELECT project_id FROM automation_rule_projects WHERE rule_id = ? {NEWEST[state.engine]}"
+    rows = state.query(watched, (rule,))
     projects = sorted(project for (project,) in rows)
     alive = existing(state, projects)
     valid = [project for project in projects if (workspace, project) in alive]
