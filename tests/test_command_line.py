@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ def at_a_terminal(project: Project, *arguments: str, press: bytes = b"", after: 
             break
         screen += read
         if press and after in screen:
+            time.sleep(0.5)  # it is in the middle of what comes next
             os.write(ours, press)
             press = b""
     os.close(ours)
@@ -95,6 +97,16 @@ def test_ctrl_c_says_what_was_left_and_shows_no_trace(project: Project) -> None:
     assert "Traceback" not in "\n".join(lines)
 
 
+def test_ctrl_c_does_not_wait_for_the_statement_of_a_check(project: Project) -> None:
+    (project.folder / "checks").mkdir()
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    for name, statement in (("a", "SELECT 1 WHERE false"), ("b", endless)):
+        check = f"-- expect: no rows\n\n-- database: state\n{statement};\n"
+        (project.folder / "checks" / f"{name}.sql").write_text(check)
+    code, lines = at_a_terminal(project, "check", press=b"\x03", after=b"check/a")
+    assert code == 130, lines
+
+
 def test_a_new_file_in_the_wrong_place_is_told_apart_from_an_edited_one(project: Project) -> None:
     done(project("up"))
     project.write({"state/0000_late": "CREATE TABLE late (id INT);"})
@@ -112,3 +124,22 @@ def test_a_snapshot_that_was_never_taken_is_an_error(project: Project) -> None:
     ended = project("snapshot", "show", "before")
     assert ended.code == 2
     assert "stepwell snapshot take before" in ended.stderr
+
+
+def test_what_keeps_clickhouse_from_answering_is_said(project: Project) -> None:
+    url = "clickhouse://127.0.0.1:1/main"
+    said = projects.make(project.folder.parent / "unreachable", {"analytics": url}, {})("up").stderr
+    assert "Connection refused" in said
+
+
+def test_ctrl_c_does_not_wait_for_the_statements_of_a_diff(project: Project) -> None:
+    done(project("up"))
+    endless = "id > (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n)"
+    project.write(
+        {
+            "state/0002_two": "CREATE TABLE two (id INTEGER PRIMARY KEY, a INT); CREATE TABLE three (id INTEGER PRIMARY KEY, b INT); INSERT INTO two VALUES (1, 1);"
+        }
+    )
+    done(project("up"))
+    called = ("diff", "state.two", "state.three", "--key", "id", "--where", endless)
+    assert at_a_terminal(project, *called, press=b"\x03", after=b"not compared")[0] == 130

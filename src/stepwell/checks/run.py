@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from stepwell.checks.compare import SHOWN, Comparison, Duplicate, Untellable, difference_of, paired, sorted_by, whole
 from stepwell.checks.definition import Check, Side
@@ -24,6 +25,8 @@ LOOK = 1000
 """Rows between two looks at the clock."""
 
 Open = Callable[[str], Database]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,7 @@ class reading:  # noqa: N801  # a context manager, named as the verb it is used 
     def __enter__(self) -> list[Source]:
         check = self._check
         deadline = time.monotonic() + check.timeout
-        with ThreadPoolExecutor(len(check.sides)) as pool:
-            begun = [pool.submit(self._begin, side, deadline) for side in check.sides]
-            wait(begun)
+        begun = _side_by_side([partial(self._begin, side, deadline) for side in check.sides])
         for one in begun:
             if one.exception() is None:
                 self._stack.push(one.result()[0])
@@ -127,7 +128,9 @@ class reading:  # noqa: N801  # a context manager, named as the verb it is used 
                 raise error
         return [one.result()[1] for one in begun]
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind and not issubclass(kind, Exception):
+            return  # the process ends, and with it the threads that may still use the connections
         with suppress(StepwellError):  # what a connection says when it is left is not what the check found
             self._stack.close()
 
@@ -139,6 +142,22 @@ class reading:  # noqa: N801  # a context manager, named as the verb it is used 
             stream = stack.enter_context(database.stream(side.text, self._check.timeout))
             source = Source(side.database, self._check.where(side), _timed(stream, self._check, side, deadline))
             return stack.pop_all(), source
+
+
+def _side_by_side(tasks: Sequence[Callable[[], T]]) -> list[Future[T]]:
+    """All tasks' ends. Their threads end with the process, so that Ctrl-C need not wait for a statement."""
+    futures: list[Future[T]] = [Future() for _ in tasks]
+
+    def run(task: Callable[[], T], future: Future[T]) -> None:
+        try:
+            future.set_result(task())
+        except BaseException as error:  # it is raised where the result is asked for
+            future.set_exception(error)
+
+    for task, future in zip(tasks, futures, strict=True):
+        threading.Thread(target=run, args=(task, future), daemon=True).start()
+    wait(futures)
+    return futures
 
 
 def _timed(stream: Stream, check: Check, side: Side, deadline: float) -> Stream:
@@ -181,8 +200,8 @@ def _judged(check: Check, sources: list[Source], kept: Kept | None, started: flo
     places = [_place(columns, name) for name in check.key] or list(range(len(columns)))
     kinds = [most_telling(s.stream.fields[s.places[at]].kind for s in sources) for at in range(len(columns))]
     readers = [reader(kind) for kind in kinds]
-    with ThreadPoolExecutor(len(sources)) as pool:
-        sides = list(pool.map(partial(_sorted, readers=readers, key=places), sources))
+    sorting = _side_by_side([partial(_sorted, source, readers=readers, key=places) for source in sources])
+    sides = [one.result() for one in sorting]
     try:
         same = difference_of(check.tolerance)
         found = paired(sides, same) if check.key else whole(sides, same, check.tolerance is not None)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from stepwell.cli.output import Output, plural
 from stepwell.errors import BadRequest
-from stepwell.ledger.actor import actor
 from stepwell.project import Project
 from stepwell.schema.plan import Options
 
@@ -44,6 +43,8 @@ def up(options: argparse.Namespace, output: Output) -> int:
     ask = output.can_ask and not options.yes
 
     def agree(outlook: Outlook) -> bool:
+        from stepwell.ledger.actor import actor  # what a run with nothing to do never needs
+
         _show_plan(outlook, output)
         return output.ask(f"Apply {plural(len(outlook.scripts), 'script')} as {actor()}?")
 

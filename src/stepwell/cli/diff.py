@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 from stepwell.checks.diff.rows import Difference, Finished, Found, shown
 from stepwell.checks.diff.run import Begun, Request, Summary
@@ -34,6 +36,7 @@ def diff(options: argparse.Namespace, output: Output) -> int:
         limit=options.limit,
         progress=options.resume,
     )
+    signal.signal(signal.SIGINT, _ended)
     show: _Text | _Json = _Json(output) if options.json else _Text(request, output)
     try:
         summary = Project.load(options.project).diff(request, show.tell)
@@ -42,6 +45,12 @@ def diff(options: argparse.Namespace, output: Output) -> int:
         return error.exit_code
     show.end(summary)
     return DIFFER if summary.differing else 0
+
+
+def _ended(*_: object) -> NoReturn:
+    """End at once: nothing is changed, and the threads that ask the servers would wait for their statements' ends."""
+    os.write(2, b"\ninterrupted; nothing was changed\n")
+    os._exit(130)
 
 
 def _names(text: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -55,14 +56,19 @@ def make(name: str, url: str, root: Path) -> Copy:
             original.close()
 
     original.connect()
+    made = False
     try:
         address, how = copier.copy(original, url, called, root)
+        made = True
     except Unfit as unfit:
         raise NoCopy(name, str(unfit)) from None
     except StepwellError as error:
         raise NoCopy(name, error.said or error.what) from None
     finally:
         original.close()
+        if not made:  # whatever ended it, Ctrl-C too, what there is of the copy goes
+            with suppress(StepwellError):
+                drop()
     return Copy(address, how, urls.parse(url).engine != "sqlite", drop)
 
 

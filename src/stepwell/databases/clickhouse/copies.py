@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from stepwell.databases import copies
 from stepwell.databases import url as urls
+from stepwell.databases.clickhouse import lock
 from stepwell.databases.clickhouse.names import quote
 from stepwell.databases.database import Database
 from stepwell.databases.lexing import unquote
@@ -15,7 +16,7 @@ PLACE = "SELECT toString(serverUUID())"
 TABLES = """
 SELECT name, engine
 FROM system.tables
-WHERE database = ? AND NOT is_temporary AND name NOT LIKE '.inner%'
+WHERE database = ? AND NOT is_temporary AND name NOT LIKE '.inner%' AND NOT startsWith(name, ?)
 ORDER BY name
 """
 PARTITIONS = """
@@ -32,7 +33,7 @@ def place(database: Database) -> str:
 
 def copy(original: Database, url: str, name: str, root: Path) -> tuple[str, str]:
     source = unquote(original.home())
-    tables = original.query(TABLES, (source,))
+    tables = original.query(TABLES, (source, lock.PREFIX))
     for table, engine in tables:
         if "MergeTree" not in engine or engine.startswith("Replicated"):
             # A view would go on writing into the original; a replica's path is taken.

@@ -49,6 +49,12 @@ def over_http(name: str, url: Url, database: str) -> Any:
     return client
 
 
+def _lowest(error: BaseException) -> BaseException:
+    """What the operating system said, below the layers of the client's errors."""
+    below = getattr(error, "reason", None) or error.__cause__
+    return _lowest(below) if isinstance(below, BaseException) else error
+
+
 def _explained(error: Exception, url: Url, port: int, database: str) -> tuple[str, str]:
     """What happened, and what to do."""
     code = getattr(error, "code", None)
@@ -59,7 +65,7 @@ def _explained(error: Exception, url: Url, port: int, database: str) -> tuple[st
         return said(error), f"CREATE DATABASE {quote(database)}"
     if code is None and error.__cause__ is not None:
         return (
-            f"no answer: {type(error.__cause__).__name__}",
+            f"no answer: {_lowest(error)}",
             f"Is ClickHouse listening for HTTP on {url.host}:{port}? "
             "(8123, or 8443 with TLS; not the native port 9000)",
         )
