@@ -180,6 +180,8 @@ def init(options: argparse.Namespace, output: Output) -> int:
     made = make_project(options.folder, options.bundle)
     for path in made:
         output.line(f"made {path}")
+    if options.bundle is None:
+        output.note("next: `stepwell new state NAME` makes the first script, `stepwell up` applies it")
     output.result({"made": [str(path) for path in made]})
     return 0
 
