@@ -622,6 +622,12 @@ class Project:
         wanted |= {text for check in self.checks().values() for text in check.requires}
         return sorted(text for text in wanted if text.startswith("signoff/"))
 
+    def _signers(self) -> dict[str, tuple[str, ...]]:
+        """Who may sign, by reference, where a runbook names them. Raises BadRunbook."""
+        from stepwell.runbook import signing
+
+        return signing.signers(self.runbooks())
+
     def sign(self, item: str, note: str = "", yes: bool = True) -> str:
         """Answer for a sign-off, or a manual item of a runbook, as who runs this; returns its reference.
 
@@ -956,7 +962,7 @@ class Project:
             )  # nothing waits for them any more
         from stepwell.checks import gates
 
-        return (*steps, *gates.steps(wanted, self.checks(), ledger))
+        return (*steps, *gates.steps(wanted, self.checks(), ledger, self._signers))
 
     def _accepted(self, text: str) -> str:
         """The full reference of a step whose difference is accepted; as written for one whose file is gone."""

@@ -172,6 +172,30 @@ def test_a_python_check_says_where_it_broke(two: Project) -> None:
     assert "gone wrong" in end.stdout
 
 
+LOOKED_AT_NOTHING = {
+    "forgets to give its rows": ("def check(on):\n    on('copy').query('SELECT id FROM t')\n", "it gave None"),
+    "answers": ("def check(on):\n    return on('copy').query('SELECT id FROM t') == []\n", "it gave False"),
+    "is late": ("# timeout: 10 ms\nimport time\ndef check(on):\n    time.sleep(0.1)\n    return []\n", "still at work"),
+}
+
+
+@pytest.mark.parametrize("name", LOOKED_AT_NOTHING)
+def test_a_python_check_that_gives_no_rows_to_look_at_is_no_pass(two: Project, name: str) -> None:
+    text, said = LOOKED_AT_NOTHING[name]
+    checking.write(two, {"nothing.py": text})
+    (outcome,) = checking.loaded(two).check()
+    assert outcome.error is not None
+    assert said in outcome.error.said
+    assert "checks/nothing.py:" in outcome.error.where
+    assert checking.results(two.urls["state"]) == []
+
+
+def test_a_project_without_checks_has_none_that_hold(two: Project) -> None:
+    end = two("check")
+    assert end.code == 2
+    assert "this project has no check" in end.stderr
+
+
 def test_variables_are_filled_in(two: Project) -> None:
     (two.folder / "stepwell.toml").open("a").write('\n[variables]\nMOST = "2"\n')
     checking.write(two, {"few": "-- expect: no rows\n-- database: state\nSELECT id FROM t WHERE id > ${MOST}"})

@@ -153,8 +153,29 @@ def test_a_check_is_no_evidence_for_what_was_changed_after_it(made: Project) -> 
     assert "before the last change (state/0003_gated, " in stale.words
     here.check("filled")
     assert mark(made, "check/filled") is Mark.DONE
+    dumping.query(made.urls["state"], "UPDATE schema_migrations SET duration = 3600")  # what took long is over, too
+    assert mark(made, "check/filled") is Mark.DONE
     here.undo_job("fill")
     assert "before the last change (job/fill, " in statuses(made)["check/filled"].words
+
+
+def test_a_check_is_no_evidence_for_what_was_changed_while_it_ran(made: Project) -> None:
+    here = loaded(made)
+    here.up()
+    (made.folder / "checks/filled.sql").unlink()
+    environment = {projects.variable(name): url for name, url in made.urls.items()}
+    text = f"""
+from stepwell.project import Project
+def check(on):
+    found = on("state").query("SELECT id FROM t WHERE n > 0")
+    Project.load({str(made.folder)!r}, {environment!r}).run_job("fill")
+    return found
+"""
+    checking.write(made, {"filled.py": text})
+    assert here.check("filled")[0].holds
+    seen = statuses(made)["check/filled"]
+    assert seen.mark is Mark.OPEN
+    assert "before the last change (job/fill, " in seen.words
 
 
 def test_a_check_that_fails_now_or_could_not_be_run_takes_its_tick_away(made: Project) -> None:
@@ -268,6 +289,17 @@ def test_a_yes_of_somebody_who_may_not_sign_any_more_is_no_tick(made: Project, m
     found = statuses(made)["signoff/go-live"]
     assert found.mark is Mark.FAILS
     assert found.words.endswith("but it is for anna")
+
+
+def test_a_yes_of_somebody_who_may_not_sign_lets_no_step_go(made: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    (made.folder / "runbooks/release.toml").unlink()
+    monkeypatch.setenv("STEPWELL_ACTOR", "mallory")
+    loaded(made).sign("go-live")
+    write(made, BOOK)
+    assert "waits for signoff/go-live (signed by mallory, but it is for anna, ben)" in done(made("up"))
+    monkeypatch.setenv("STEPWELL_ACTOR", "anna")
+    loaded(made).sign("go-live")
+    assert "applied 1" in done(made("up"))
 
 
 def test_a_sign_off_lets_the_steps_go_that_require_it(made: Project) -> None:

@@ -257,6 +257,15 @@ def test_a_backup_is_as_old_as_its_marker_or_its_command_says(tmp_path: Path, sq
     assert "secret" not in failing[1]
 
 
+@pytest.mark.parametrize(
+    "command", ["echo nan", "echo -inf", "date +%s000", "echo hidden-words", "printf '\\377'", ":"]
+)
+def test_what_is_no_time_of_a_backup_is_told_and_not_shown(tmp_path: Path, sqlite_url: str, command: str) -> None:
+    one = only(look(project(tmp_path, sqlite_url, f"backup-command = {json.dumps(command)}"), "backup"), "backup")
+    assert one.level is Level.BLOCKER, one
+    assert "hidden-words" not in one.words
+
+
 def test_up_stops_at_an_old_backup_but_never_looks_with_nothing_to_do(tmp_path: Path, sqlite_url: str) -> None:
     made = project(tmp_path, sqlite_url, "backup-command = 'echo looked >> looks; echo 0'", a0001_t=TABLE["sqlite"])
     end = made("up")

@@ -17,7 +17,7 @@ TIMEOUT = 300.0
 On = Callable[[str], Database]
 """Gives a Python check the database of a name, connected."""
 
-Function = Callable[[On], Iterable[Any] | None]
+Function = Callable[[On], Iterable[Any]]
 """A Python check: the rows that should not be."""
 
 

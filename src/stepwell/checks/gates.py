@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from stepwell.checks.definition import Check
 from stepwell.databases.database import Database
@@ -13,17 +13,35 @@ from stepwell.ledger import signoffs
 CHECK, SIGNOFF = "check/", "signoff/"
 
 
-def steps(wanted: Iterable[str], checks: Mapping[str, Check], ledger: Database) -> list[Step]:
-    """A step for every check, and one for every sign-off that is wanted: complete if the latest answer is yes."""
+def steps(
+    wanted: Iterable[str],
+    checks: Mapping[str, Check],
+    ledger: Database,
+    signers: Callable[[], Mapping[str, Collection[str]]],
+) -> list[Step]:
+    """A step for every check, and one for every sign-off that is wanted.
+
+    A sign-off is complete if the latest answer is a yes, of one of its `signers` where they are named.
+    """
     found = [Step(check.reference, check.requires, check.where(), gate=True) for check in checks.values()]
     names = {text for text in wanted if text.startswith(SIGNOFF)}
     names |= {text for check in checks.values() for text in check.requires if text.startswith(SIGNOFF)}
     answers = _answers(ledger) if names else {}
+    may_sign = signers() if answers else {}
     for name in sorted(names):
         answer = answers.get(name.removeprefix(SIGNOFF))
-        note = f"refused by {answer.who}" if answer and answer.answer == signoffs.NO else ""
+        note = _objection(answer, may_sign.get(name)) if answer else ""
         found.append(Step(name, complete=bool(answer) and not note, note=note))
     return found
+
+
+def _objection(answer: signoffs.Signoff, by: Collection[str] | None) -> str:
+    """Why an answer lets nothing go; '' where it does."""
+    if answer.answer == signoffs.NO:
+        return f"refused by {answer.who}"
+    if by is not None and answer.who not in by:
+        return f"signed by {answer.who}, but it is for {', '.join(by) or 'nobody'}"
+    return ""
 
 
 def _answers(ledger: Database) -> dict[str, signoffs.Signoff]:

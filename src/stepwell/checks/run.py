@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from stepwell.checks.sorting import Entry, Row, in_order
 from stepwell.databases.database import Database
 from stepwell.databases.stream import Field, Stream
 from stepwell.databases.values import Canonical, canonical, most_telling, reader, show
-from stepwell.errors import CheckBroken, Refused, StatementTimeout, StepwellError
+from stepwell.errors import CheckBroken, Refused, StatementTimeout, StepwellError, shorten
 
 LOOK = 1000
 """Rows between two looks at the clock."""
@@ -349,14 +349,14 @@ def _python(check: Check, open: Open, started: float) -> Result:
     first: list[Row] = []
     count = 0
     try:
-        for row in check.function(on) or ():
+        for row in _given(check, check.function(on)):
             count += 1
             named: Mapping[str, Any] = row if isinstance(row, Mapping) else _named(row)
             columns = columns or tuple(map(str, named))
             if len(first) < SHOWN:
                 first.append(tuple(canonical(named.get(column)) for column in columns))
-            if time.monotonic() - started > check.timeout:
-                raise StatementTimeout(f"it was still at work after {check.timeout:g} s")
+            _in_time(check, started)
+        _in_time(check, started)
     except Refused as error:
         raise broken(check, error) from error
     except StepwellError:
@@ -370,6 +370,19 @@ def _python(check: Check, open: Open, started: float) -> Result:
         for database in opened.values():
             database.close()
     return _offending(check, check.path.name, columns, first, count, started)
+
+
+def _given(check: Check, rows: object) -> Iterable[Any]:
+    """What a Python check gave, if that is rows: None is a `return` that was forgotten, a bool would be no row."""
+    if isinstance(rows, Iterable):
+        return rows
+    do = "Give the rows that should not be, by `yield` or as a list, which is empty where all is well."
+    raise CheckBroken(check.reference, check.where(), f"it gave {shorten(repr(rows))}, and that is no rows", do)
+
+
+def _in_time(check: Check, started: float) -> None:
+    if time.monotonic() - started > check.timeout:
+        raise StatementTimeout(f"it was still at work after {check.timeout:g} s")
 
 
 def _named(row: Any) -> Mapping[str, Any]:

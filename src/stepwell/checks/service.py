@@ -12,6 +12,7 @@ from stepwell.databases.database import Database
 from stepwell.errors import BadRequest, LedgerNotRelational, StepwellError, did_you_mean
 from stepwell.ledger import checks as results
 from stepwell.ledger import events
+from stepwell.ledger.jobs import Ledger
 
 BROKEN = "not run to its end"
 """What history calls a check that nothing is known of."""
@@ -59,8 +60,12 @@ def chosen(checks: Mapping[str, Check], names: Sequence[str]) -> list[Check]:
 
 
 def look(check: Check, site: Site, step: str = "") -> Outcome:
-    """Run a check, for a step that waits for it or for a person. One that came to its end is recorded."""
+    """Run a check, for a step that waits for it or for a person. One that came to its end is recorded.
+
+    It is dated by its beginning: of what was changed while it ran it may have seen nothing.
+    """
     try:
+        began = Ledger(site.ledger).clock() if site.ledger is not None else 0.0
         kept = None
         if check.snapshot:
             if site.ledger is None:
@@ -76,6 +81,7 @@ def look(check: Check, site: Site, step: str = "") -> Outcome:
         results.add(
             site.ledger,
             check.name,
+            began,
             check.checksum,
             step,
             result.verdict,

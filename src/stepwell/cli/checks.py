@@ -14,6 +14,7 @@ from stepwell.checks.snapshots import moment
 from stepwell.cli import beside
 from stepwell.cli.output import Output, duration, plural
 from stepwell.databases.values import Canonical, show
+from stepwell.errors import BadRequest
 from stepwell.project import Project
 
 FAILS = 7
@@ -35,6 +36,8 @@ def check(options: argparse.Namespace, output: Output) -> int:
 
     while True:
         outcomes = project.check(*options.names, tell=tell)
+        if not outcomes:
+            raise BadRequest("this project has no check", "Checks are files in the folder checks.")
         failing = sum(not outcome.holds for outcome in outcomes)
         output.line(f"{plural(len(outcomes), 'check')}: {len(outcomes) - failing} hold, {failing} do not")
         if not outcomes:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from stepwell.databases.database import Database
 from stepwell.ledger.actor import actor, host
 from stepwell.ledger.events import new_id
-from stepwell.ledger.jobs import CLOCK
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A result: when (seconds since 1970 by the ledger's clock), by whom, and a hash of what was looked at."""
+    """A result: when it was begun (seconds since 1970 by the ledger's clock), by whom, a hash of what was looked at."""
 
     check: str
     at: float
@@ -23,16 +22,24 @@ class Recorded:
 
 
 def add(
-    ledger: Database, check: str, statement: str, step: str, verdict: str, summary: str, rows: int, seconds: float
+    ledger: Database,
+    check: str,
+    began: float,
+    statement: str,
+    step: str,
+    verdict: str,
+    summary: str,
+    rows: int,
+    seconds: float,
 ) -> None:
     """Record a result; `step` is the one that waited for it, '' where a person asked."""
     ledger.query(
-        f"""
+        """
         INSERT INTO stepwell_check
           (id, check_name, at, who, host, for_step, verdict, statement, summary, row_count, seconds)
-        VALUES (?, ?, {CLOCK[ledger.engine]}, ?, ?, ?, ?, ?, ?, ?, ?)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
-        (new_id(), check, actor(), host(), step, verdict, statement, summary, rows, seconds),
+        (new_id(), check, began, actor(), host(), step, verdict, statement, summary, rows, seconds),
     )
 
 

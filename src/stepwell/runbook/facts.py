@@ -33,12 +33,11 @@ RUNS = ("started", "completed", "stopped", "undone", "reassessed")
 """What is done to a job's rows, or ends what is done to them."""
 
 
-# In PostgreSQL a script that is one transaction is dated at its beginning; its duration leads to its end.
-APPLIED = "SELECT version, applied_at, duration FROM {table} ORDER BY applied_at DESC LIMIT 20"
+APPLIED = "SELECT version, applied_at FROM {table} ORDER BY applied_at DESC LIMIT 1"
 JOURNAL = """
 SELECT version, at
 FROM {table}_journal
-WHERE event IN ('begun', 'done', 'undone', 'reverted', 'again')
+WHERE event IN ('begun', 'done', 'undone', 'failed', 'reverted', 'again')
 ORDER BY seq DESC
 LIMIT 1
 """
@@ -146,6 +145,5 @@ def _of_scripts(target: Target) -> list[tuple[float, str]]:
     if not target.history.exists:
         return []
     applied = database.query(APPLIED.format(table=table))
-    found = [(seconds_of(at) + float(took or 0), f"{database.name}/{version}") for version, at, took in applied]
     journal = database.query(JOURNAL.format(table=table)) if database.columns(f"{table}_journal") else []
-    return found + [(seconds_of(at), f"{database.name}/{version}") for version, at in journal]
+    return [(seconds_of(at), f"{database.name}/{version}") for version, at in (*applied, *journal)]

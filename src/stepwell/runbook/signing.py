@@ -9,6 +9,18 @@ from stepwell.ledger.actor import actor
 from stepwell.runbook.definition import SIGNED, Item, Runbook
 
 
+def signers(runbooks: Mapping[str, Runbook]) -> dict[str, tuple[str, ...]]:
+    """Who may answer for an item, by reference: those whom all runbooks name that name anybody."""
+    found: dict[str, tuple[str, ...]] = {}
+    for runbook in runbooks.values():
+        for phase in runbook.sections:
+            for item in phase.items:
+                if item.by:
+                    known = found.get(item.reference, item.by)
+                    found[item.reference] = tuple(who for who in known if who in item.by)
+    return found
+
+
 def to_sign(runbooks: Mapping[str, Runbook], text: str, required: Collection[str]) -> str:
     """The reference of the sign-off or manual item that `text` means: one of a runbook, or that a step requires.
 

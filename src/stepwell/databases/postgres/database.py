@@ -32,7 +32,7 @@ MIGRATIONS = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
   version VARCHAR(255) PRIMARY KEY,
   checksum VARCHAR(64) NOT NULL DEFAULT '',
-  applied_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  applied_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
   applied_by VARCHAR(255) NOT NULL DEFAULT '',
   duration DOUBLE PRECISION NOT NULL DEFAULT 0,
   statements INT NOT NULL DEFAULT 0,
@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 JOURNAL = """
 CREATE TABLE IF NOT EXISTS schema_migrations_journal (
   seq BIGINT PRIMARY KEY,
-  at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
   run VARCHAR(36) NOT NULL DEFAULT '',
   who VARCHAR(255) NOT NULL DEFAULT '',
   version VARCHAR(255) NOT NULL DEFAULT '',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import time
 from collections.abc import Iterator
@@ -27,6 +28,12 @@ def backup(config: Doctor, folder: Path) -> Iterator[Finding]:
         yield Finding("backup", Level.BLOCKER, "", f"nothing tells when the last backup was made: {why}", MAKE)
         return
     age = time.time() - at
+    if age < -AHEAD:
+        what = f"the last backup would be from the future, {span(-age)} ahead of this machine's clock"
+        yield Finding(
+            "backup", Level.BLOCKER, "", what, "Let its time be told in seconds since 1970, and set the clocks."
+        )
+        return
     what = f"the last backup is {span(max(0.0, age))} old"
     if age > config.backup_age:
         yield Finding("backup", Level.BLOCKER, "", f"{what}; it may be {span(config.backup_age)}", MAKE)
@@ -35,6 +42,10 @@ def backup(config: Doctor, folder: Path) -> Iterator[Finding]:
 
 
 MAKE = "Make a backup of every database, and try to restore it."
+
+
+AHEAD = 300.0
+"""Seconds that the clock of whoever made the backup may be ahead of this machine's."""
 
 
 class _Untold(Exception):
@@ -52,8 +63,8 @@ def _command(command: str, folder: Path) -> float:
     """Run the command; the last line that it prints is the time. It may hold a secret, so it is never shown."""
     try:
         ended = subprocess.run(
-            command, shell=True, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False,
-            stdin=subprocess.DEVNULL,
+            command, shell=True, cwd=folder, capture_output=True, text=True, errors="replace",
+            timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise _Untold(f"backup-command was still at work after {PATIENCE:.0f} s") from None
@@ -66,11 +77,13 @@ def _command(command: str, folder: Path) -> float:
 def _moment(text: str) -> float:
     """Seconds since 1970 of a number, or of a time such as 2026-01-31T02:00:00Z; one without a zone is UTC."""
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise _Untold(f"backup-command printed {text[:40]!r}, which is no time") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise _Untold("the last line that backup-command printed is no time") from None
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not math.isfinite(seconds):
+        raise _Untold("the last line that backup-command printed is no time")
+    return seconds
