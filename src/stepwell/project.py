@@ -772,7 +772,18 @@ class Project:
     def down(self, options: Options, tell: events.Listener = _silent) -> Result:
         """Undo the last `count` scripts of `options.database`, or all after `options.to`."""
         with self.targets(options.lock_wait) as targets:
-            return upgrade.down(targets, self._options(options, targets), tell)
+            return upgrade.down(targets, self._options(options, targets), tell, self._reopen)
+
+    def _reopen(self, undone: Sequence[Script]) -> None:
+        """Let jobs that were complete look again: the way back of a script they require may take what they did."""
+        from stepwell.jobs import steer
+
+        references = [script.reference for script in undone]
+        on_them = [job for job in self.jobs() if any(graph.find(text, references) for text in job.requires)]
+        if on_them:
+            with self.ledger() as ledger:
+                for job in on_them:
+                    steer.reopen(ledger, job.name, from_the_start=not job.source.where)
 
     def outlook(self, options: Options | None = None) -> Outlook:
         """What `up` would do now, script by script. Changes nothing."""

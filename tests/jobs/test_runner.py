@@ -92,6 +92,22 @@ def test_without_a_condition_every_row_is_visited_once_and_later_ones_too(tmp_pa
     assert wrong_rows(url) == []
 
 
+@pytest.mark.parametrize("where", ["-- where: note IS NULL\n", ""])
+def test_a_complete_job_looks_again_when_a_script_it_requires_was_undone(
+    tmp_path: Path, sqlite: str, where: str
+) -> None:
+    fill(sqlite, 30)
+    script = "ALTER TABLE item ADD COLUMN note TEXT;\n-- down\nALTER TABLE item DROP COLUMN note;\n"
+    job = f"-- batches: keyset state.item by id\n{where}-- requires: state/0001\nUPDATE item SET note = 'x' WHERE ${{batch}};"
+    project = make(tmp_path, {"state": sqlite}, {"note": job}, {"state/0001_note": script})
+    for _ in range(2):
+        assert project("up").code == 0
+        assert shown(project, "note")["state"] == "pending"
+        assert run(project, "note")["state"] == "complete"
+        assert rows(sqlite, "SELECT count(*) FROM item WHERE note = 'x'") == [(30,)]
+        assert project("down", "--database", "state").code == 0
+
+
 def test_several_batches_at_once_take_every_row_once(tmp_path: Path, url: str) -> None:
     fill(url, 2000)
     project = make(tmp_path, {"state": url}, {"add": add_job("size: 50", "workers: 4")})

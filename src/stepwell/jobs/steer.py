@@ -44,6 +44,18 @@ def retry(ledger: Database, job: str) -> None:
         _go_on(ledger, job, "'stalled', 'complete', 'pending', 'running'")
 
 
+def reopen(ledger: Database, job: str, from_the_start: bool) -> None:
+    """Let a complete job look for rows again; `from_the_start` where no condition finds them."""
+    state = Ledger(ledger).read(job)
+    if state is None or state.state != "complete":
+        return
+    with ledger.transaction():
+        _go_on(ledger, job, "'complete'")
+        if from_the_start:
+            Ledger(ledger).update(job, None, place="")
+    events.add(ledger, f"job/{job}", "reopened", "a script that it requires is undone")
+
+
 def _go_on(ledger: Database, job: str, states: str) -> None:
     """Let a job in one of these states look for rows again."""
     ledger.query(

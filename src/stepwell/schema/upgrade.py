@@ -115,14 +115,17 @@ def _apply(runner: Runner, script: Script, tell: events.Listener) -> bool:
         return False
 
 
-def down(targets: Sequence[Target], options: Options, tell: events.Listener) -> Result:
-    """Undo the last `count` scripts of a database, or all after `to`, newest first."""
+def down(
+    targets: Sequence[Target], options: Options, tell: events.Listener, before: Callable[[Sequence[Script]], None]
+) -> Result:
+    """Undo the last `count` scripts of a database, or all after `to`, newest first; `before` is told which."""
     from stepwell.schema.running import check, locked, run
 
     check(targets, to_undo(targets, options), "down", options)
     with locked(targets, options, tell) as (targets, runner_of):
         _catch_up(targets)
         scripts = to_undo(targets, options)
+        before(scripts)
         for script in scripts:
             run(runner_of(script.database), script, "down")
     return Result([script.reference for script in scripts])
