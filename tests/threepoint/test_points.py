@@ -97,7 +97,7 @@ def test_a_script_without_a_phase_leaves_the_old_server_unknown(tmp_path: Path) 
     assert servers(made) == [(True, False), (None, False), (None, True), (False, True)]
     out = done(made("plan"))
     assert "after expand              unknown     no, waits for job/full-name" in out
-    assert "unknown: state/0002_full_name has no phase; say at its top which it is," in out
+    assert "unknown: state/0002_full_name without a phase; write one at the top," in out
     assert max(map(len, out.splitlines())) <= 80
 
 

@@ -117,6 +117,10 @@ def _run(project: Project, name: str, output: Output) -> Outcome:
     outcome = project.run_job(name, tell, stop_on_signals())
     seconds = time.monotonic() - started
     rate = f", {rows / seconds:,.0f} rows/s" if rows else ""
+    if outcome.state == "off":
+        flag = project.job(name).flag
+        output.line(f"job/{outcome.job:<16}  is skipped: {flag.name if flag else 'its flag'} is not true")
+        return outcome
     output.line(f"job/{outcome.job:<16}  {_state(outcome)}, {duration(seconds)}{rate}")
     if outcome.failed:
         output.line(f"  `stepwell job show {outcome.job}` names the rows that failed, and why")
@@ -132,8 +136,6 @@ def _state(outcome: Outcome) -> str:
     rows = plural(outcome.rows_done, "row")
     if outcome.state == "complete" and outcome.failed:
         return f"complete except {plural(outcome.failed, 'row')} ({rows} migrated)"
-    if outcome.state == "off":
-        return "is disabled by its flag and skipped"
     return f"{outcome.state}, {rows} migrated"
 
 
@@ -234,6 +236,8 @@ def _show(project: Project, name: str, output: Output) -> int:
 
     say("file", f"{definition.path}:{definition.line}")
     say("state", one.state)
+    if definition.flag and not definition.flag.on(project.variables):
+        say("off", f"{definition.flag.name} is not true")
     if one.reason:
         say("why", one.reason)
     left = "not counted" if one.left < 0 else f"{one.left:,}"

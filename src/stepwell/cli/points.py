@@ -16,7 +16,7 @@ def show(release: Release, output: Output) -> None:
         old = {True: "yes", False: "no", None: "unknown"}[point.old]
         output.paragraph(f"{point.name:<26}{old:<12}", _new(point))
     if release.unmarked:
-        output.paragraph("", f"unknown: {_some(release.unmarked)} has no phase; say at its top which it is, "
+        output.paragraph("", f"unknown: {_some(release.unmarked)} without a phase; write one at the top, "
                              "`-- phase: expand` or `-- phase: contract`")  # fmt: skip
     if release.later:
         output.paragraph("", f"not part of this release, for it comes behind a contract script: {_some(release.later)}")

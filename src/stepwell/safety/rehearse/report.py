@@ -76,7 +76,8 @@ class Report:
         checks = f"{len(self.checks) - len(failing)} of {len(self.checks)} checks hold"
         left = f", {len(self.waiting)} never started" if self.waiting else ""
         back = f", {self.stayed}" if self.stayed else f", the way back holds ({len(self.undone)} undone)"
-        return f"{len(self.steps)} steps in {self.seconds:.1f} s, {checks}{left}{back}"
+        steps = "1 step" if len(self.steps) == 1 else f"{len(self.steps)} steps"
+        return f"{steps} in {self.seconds:.1f} s, {checks}{left}{back}"
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"summary": self.summary}
