@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,21 @@ def clickhouse_front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Click
     front.stop()
 
 
-# --- the URL of a fresh, empty database -------------------------------------------------------------------
+# --- the URL of an empty database -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The URL of an engine's database, one for all tests of a file: making one costs more than most of them."""
+
+    @cache
+    def url(engine: str) -> str:
+        if engine == "sqlite":
+            return f"sqlite:///{tmp_path_factory.mktemp('home') / 'home.db'}"
+        server = {"postgres": "postgres", "mysql": "mariadb", "clickhouse": "clickhouse_front"}[engine]
+        return str(request.getfixturevalue(server).new_database())
+
+    return url
 
 
 @pytest.fixture

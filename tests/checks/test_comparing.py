@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import combinations_with_replacement
@@ -150,19 +150,13 @@ CHECKS = {
 
 
 @pytest.fixture
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    first, second = request.param
-    engines = {"one": first, "other": second}
-    urls: dict[str, str] = {}
+def bench(request: pytest.FixtureRequest, tmp_path: Path, home: Callable[[str], str]) -> Bench:
+    engines = dict(zip(("one", "other"), request.param, strict=True))
+    urls = {name: home(engine) for name, engine in engines.items()}
     for name, engine in engines.items():
-        if engine == "sqlite":
-            urls[name] = f"sqlite:///{tmp_path / name}.db"
-        else:
-            server = {"postgres": "postgres", "mysql": "mariadb", "clickhouse": "clickhouse_front"}[engine]
-            urls[name] = request.getfixturevalue(server).new_database()
+        dumping.query(urls[name], f"DROP TABLE IF EXISTS t_{name}")
         dumping.query(urls[name], TABLES[engine].format(f"t_{name}"))
-    made = checking.make(tmp_path, urls, CHECKS)
-    yield Bench(engines, checking.loaded(made), urls)
+    return Bench(engines, checking.loaded(checking.make(tmp_path, urls, CHECKS)), urls)
 
 
 each_pair = pytest.mark.parametrize("bench", PAIRS, indirect=True, ids=lambda pair: "-".join(pair))
@@ -293,15 +287,9 @@ OTHER = {
 
 
 @pytest.fixture
-def compared(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> Callable[[tuple[tuple[str, str], tuple[str, str]]], Result]:
+def compared(tmp_path: Path, home: Callable[[str], str]) -> Callable[[tuple[tuple[str, str], tuple[str, str]]], Result]:
     def compare(sides: tuple[tuple[str, str], tuple[str, str]]) -> Result:
-        urls = {}
-        for number, (engine, _) in enumerate(sides):
-            server = {"postgres": "postgres", "mysql": "mariadb", "clickhouse": "clickhouse_front"}.get(engine)
-            place = f"sqlite:///{tmp_path / str(number)}.db"
-            urls[f"db{number}"] = request.getfixturevalue(server).new_database() if server else place
+        urls = {f"db{number}": home(engine) for number, (engine, _) in enumerate(sides)}
         ledger = {"ledger": f"sqlite:///{tmp_path}/ledger.db"}
         sections = "\n".join(f"-- database: db{number}\n{text}" for number, (_, text) in enumerate(sides))
         made = checking.make(tmp_path, ledger | urls, {"v": f"-- expect: equal\n{sections}\n"})

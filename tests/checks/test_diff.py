@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ Row = tuple[Any, ...]
 
 ENGINES = ("postgres", "mysql", "sqlite", "clickhouse")
 PAIRS = list(combinations_with_replacement(ENGINES, 2))
-SERVERS = {"postgres": "postgres", "mysql": "mariadb", "clickhouse": "clickhouse_front"}
 
 TABLES = {
     "postgres": """
@@ -193,19 +191,6 @@ def literal(engine: str, value: Any) -> str:
         case Decimal():
             return f"'{value:f}'" if engine == "sqlite" else f"{value:f}"
     return str(value) if engine != "clickhouse" else f"toInt64('{value}')"
-
-
-@pytest.fixture(scope="module")
-def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """The URL of an engine's database, one for all tests here: making one costs more than most of them."""
-
-    @cache
-    def url(engine: str) -> str:
-        if engine == "sqlite":
-            return f"sqlite:///{tmp_path_factory.mktemp('diff') / 'home.db'}"
-        return str(request.getfixturevalue(SERVERS[engine]).new_database())
-
-    return url
 
 
 def made(engines: Sequence[str], folder: Path, home: Callable[[str], str]) -> Bench:

@@ -136,7 +136,7 @@ def test_evidence_says_when_and_by_whom(made: Project, signer: None) -> None:
     assert found["signoff/go-live"].words.endswith(": all is well")
     assert found["signoff/go-live"].who.startswith("anna@")
     assert "UTC by anna@" in found["state/0001_t"].words
-    assert found["snapshot/before"].words.startswith("2 rows of 1 checks kept ")
+    assert found["snapshot/before"].words.startswith("2 rows of 1 check kept ")
 
 
 @pytest.mark.usefixtures("signer")

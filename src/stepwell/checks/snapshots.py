@@ -44,7 +44,12 @@ def take(
         for check in chosen:
             taken[check.name] = _keep(ledger, check, open, release, applied)
         rows = sum(taken.values())
-        events.add(ledger, f"snapshot/{name}", "replaced" if before else "taken", f"{len(taken)} checks, {rows} rows")
+        events.add(
+            ledger,
+            f"snapshot/{name}",
+            "replaced" if before else "taken",
+            f"{rows:,} rows of {len(taken)} check{'s' * (len(taken) > 1)}",
+        )
     return taken
 
 

@@ -172,7 +172,8 @@ def _snapshot(item: Item, facts: Facts) -> Status:
     if unsound:
         return Status(item, Mark.FAILS, unsound, kept[0].at, command=f"{take} --replace")
     first, rows, who = kept[0], sum(one.rows for one in kept), f"{kept[0].who}@{kept[0].host}"
-    words = f"{rows:,} rows of {len(kept)} checks kept {moment(first.at)} by {who}, at {first.applied}"
+    of = f"{len(kept)} check{'s' * (len(kept) > 1)}"
+    words = f"{rows:,} rows of {of} kept {moment(first.at)} by {who}, at {first.applied}"
     return Status(item, Mark.DONE, words, first.at, who)
 
 
