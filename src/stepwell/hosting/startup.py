@@ -51,6 +51,7 @@ class Startup:
     ) -> None:
         self.project, self.needs, self.tolerates = project, tuple(needs), tolerates
         self.budget, self.work, self.ready_while_migrating = budget, work, ready_while_migrating
+        self._once = threading.Lock()
         self._forget()
 
     def begin(self) -> None:
@@ -74,9 +75,8 @@ class Startup:
         """
         with self._once:
             if self._process != os.getpid():
-                fits, once = self._fits.is_set(), self._once
+                fits = self._fits.is_set()
                 self._forget()
-                self._once = once
                 if fits:
                     self._fit()
                 self._thread.start()
@@ -117,7 +117,6 @@ class Startup:
 
     def _forget(self) -> None:
         self._process = os.getpid()
-        self._once = threading.Lock()
         self._stop, self._working = threading.Event(), threading.Event()
         self._fits, self._settled = threading.Event(), threading.Event()
         self._trouble: StepwellError | None = None
