@@ -194,6 +194,33 @@ def test_an_old_and_a_new_server_live_through_it(
 
 @pytest.mark.parametrize(
     "engine",
+    ["postgres", pytest.param("mysql", marks=pytest.mark.soak), pytest.param("sqlite", marks=pytest.mark.soak)],
+)
+def test_an_old_and_a_new_server_live_through_an_added_and_a_dropped_column(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    url = str(request.getfixturevalue(f"{engine}_url"))
+    made = make(tmp_path, url, engine, "legacy varchar(50)")
+    done(made("new", "--three-point", "add users.age integer default 0"))
+    with running(Server(url, ("legacy",), [("a",), (None,)], 1001, 0)) as old:
+        assert "applied 1" in done(made("up"))
+        with running(Server(url, ("legacy", "age"), [("b", 7), (None, None)], 1002, 0)) as both:
+            done(made("new", "--three-point", "drop users.legacy"))
+    assert read(url, "legacy", "age") == {key: (*value, 0) for key, value in old.rows.items()} | both.rows
+    with running(Server(url, ("legacy", "age"), [("c", 1)], 2001, 0)), running(Server(url, ("age",), [(2,)], 2002, 0)):
+        assert "waits for" in done(made("up"))
+    kept = read(url, "age")
+    with running(Server(url, ("age",), [(3,)], 3001, 0)) as new:
+        done(made("runbook", "sign", "signoff/users-legacy-unused"))
+        assert "applied 1" in done(made("up"))
+    assert read(url, "age") == kept | new.rows
+    assert old.rows and both.rows and new.rows
+    with pytest.raises(Exception, match="legacy"):
+        read(url, "legacy")
+
+
+@pytest.mark.parametrize(
+    "engine",
     [pytest.param("postgres", marks=pytest.mark.soak), pytest.param("mysql", marks=pytest.mark.soak), "sqlite"],
 )
 def test_before_the_contract_the_way_back_loses_nothing(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -204,25 +206,77 @@ def clickhouse(folder: Path, url: str) -> Project:
     return made
 
 
-def test_in_clickhouse_a_default_carries_the_old_servers_values_over(clickhouse_url: str, tmp_path: Path) -> None:
+@contextmanager
+def inserting(url: str, first: int, *columns: str) -> Iterator[list[str]]:
+    """A server that inserts while the block runs, the same text into each of `columns`; the texts. No insert may fail."""
+    wrote, said, stop = list[str](), list[Exception](), threading.Event()
+
+    def run() -> None:
+        try:
+            while not stop.is_set():
+                text = f"n{first + len(wrote)}"
+                values = ", ".join(f"'{text}'" for _ in columns)
+                insert = f"INSERT INTO users (id, {', '.join(columns)}) VALUES ({first + len(wrote)}, {values})"
+                dumping.query(url, insert)
+                wrote.append(text)
+                time.sleep(0.05)  # each makes a part
+        except Exception as error:  # whatever it is, the server would have met it
+            said.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield wrote
+    finally:
+        stop.set()
+        thread.join()
+        assert not said, said
+
+
+@pytest.mark.soak
+def test_in_clickhouse_a_default_carries_the_old_servers_values_over_and_is_turned_around(
+    clickhouse_url: str, tmp_path: Path
+) -> None:
     made, url = clickhouse(tmp_path, clickhouse_url), clickhouse_url
-    dumping.query(url, "INSERT INTO users (id, name) VALUES (1, 'Ann')")
+    dumping.query(url, "INSERT INTO users (id, name) VALUES (1, 'n1')")
     out = done(made("new", "--three-point", "rename users.name to users.full_name", "--database", "analytics"))
     assert "new servers must write users.name as well" in " ".join(out.split())
     assert "0 errors, 0 warnings" in done(made("lint"))
-    done(made("up", "--to", "analytics/0002"))
-    dumping.query(url, "INSERT INTO users (id, name) VALUES (2, 'Ben')")
-    dumping.query(url, "INSERT INTO users (id, name, full_name) VALUES (3, 'Cem', 'Cem')")
-    assert dumping.query(url, "SELECT full_name FROM users ORDER BY id") == ["Ann", "Ben", "Cem"]
-    assert "undone 1" in done(made("down", "--database", "analytics"))
-    done(made("up"))
+
+    def columns_agree() -> bool:
+        return dumping.query(url, "SELECT count() FROM users WHERE full_name != name") == ["0"]
+
+    with inserting(url, 1_000, "name") as old:
+        done(made("up", "--to", "analytics/0002"))
+        with inserting(url, 2_000, "name", "full_name") as new:
+            done(made("up"))
+    assert columns_agree()
     dumping.query(url, "INSERT INTO users (id, full_name) VALUES (4, 'forgotten')")
     done(made("runbook", "sign", "signoff/users-name-unused"))
     assert "waits for check/users-full-name: 1 row" in done(made("up"))
     dumping.query(url, "ALTER TABLE users DELETE WHERE id = 4 SETTINGS mutations_sync = 2")
-    assert "applied 1" in done(made("up"))
-    dumping.query(url, "INSERT INTO users (id, full_name) VALUES (5, 'Eve')")
-    assert dumping.query(url, "SELECT id, full_name FROM users ORDER BY id") == ["1\tAnn", "2\tBen", "3\tCem", "5\tEve"]
+    with inserting(url, 3_000, "name", "full_name") as newer:
+        assert "signoff/users-name-unwritten" in (applied := done(made("up"))) and "applied 1" in applied
+        with inserting(url, 4_000, "full_name") as newest:
+            done(made("check"))
+    assert columns_agree()
+    with inserting(url, 5_000, "full_name") as last:
+        done(made("runbook", "sign", "signoff/users-name-unwritten"))
+        assert "applied 1" in done(made("up"))
+    texts = ["n1", *old, *new, *newer, *newest, *last]
+    assert all([old, new, newer, newest, last])
+    assert dumping.query(url, "SELECT full_name FROM users ORDER BY id") == texts
+    columns = "SELECT name FROM system.columns WHERE table = 'users' AND database = currentDatabase()"
+    assert dumping.query(url, columns) == ["id", "day", "full_name"]
+
+
+def test_in_clickhouse_the_way_back_gives_up_the_new_column_alone(clickhouse_url: str, tmp_path: Path) -> None:
+    made, url = clickhouse(tmp_path, clickhouse_url), clickhouse_url
+    done(made("new", "--three-point", "rename users.name to users.full_name", "--database", "analytics"))
+    done(made("up", "--to", "analytics/0002"))
+    dumping.query(url, "INSERT INTO users (id, name) VALUES (2, 'Ben')")
+    assert "undone 1" in done(made("down", "--database", "analytics"))
+    assert dumping.query(url, "SELECT name FROM users") == ["Ben"]
 
 
 def test_in_clickhouse_a_column_of_the_sorting_key_stays(clickhouse_url: str, tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ class Written:
     """The three points in SQL. `expand` and `down` add the new side and take it away, `contract` drops the old one.
 
     `fill` is what an UPDATE sets in rows that `unfilled` finds; '' where rows need no job. `settle` are statements that
-    do the same for the whole table by themselves. `different` finds rows whose sides do not belong together.
+    do the same for the whole table by themselves. `turn` is what an engine without triggers needs before the contract,
+    when no old server runs: the old side follows the new one. `different` finds rows whose sides do not belong
+    together.
     """
 
     expand: str
@@ -49,6 +51,7 @@ class Written:
     fill: str = ""
     unfilled: str = ""
     settle: str = ""
+    turn: str = ""
     transaction: bool = True
 
 

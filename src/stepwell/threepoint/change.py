@@ -119,8 +119,9 @@ def _twins(sentence: Sentence, table: Table, old: Column, engine: str) -> Change
         notes.append(f"{table.name} has triggers of its own ({', '.join(table.triggers)}): the job's UPDATE fires them")
     if engine == "clickhouse":
         notes.append(
-            f"ClickHouse has no triggers: what an old server writes appears in {news} at once, but until the contract "
-            f"new servers must write {table.name}.{old.name} as well"
+            f"ClickHouse has no triggers: what an old server writes appears in {news} at once, but new servers must "
+            f"write {table.name}.{old.name} as well, until the defaults are turned around when no old server runs. "
+            f"The release after that leaves it out; then it is dropped"
         )
     return Change(
         sentence=sentence,

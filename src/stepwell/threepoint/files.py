@@ -52,8 +52,19 @@ def compose(change: Change, database: str, versions: list[str]) -> Files:
     if written.contract:
         unused = stem_of(table, old).replace("_", "-")
         needs = [*([f"job/{step}"] if job else []), f"check/{step}", f"signoff/{unused}-unused"]
+        last = "old server"
+        if written.turn:
+            text = (
+                f"-- From here on {table}.{old} follows {news}, and new servers may leave it out.\n"
+                f"-- No old server can run, and the sign-off says that none does.\n"
+                f"-- phase: contract\n-- requires: {', '.join(needs)}\n\n{written.turn}\n"
+            )
+            turned = f"{next(numbers)}_{stem}_turned"
+            scripts.append((turned, text))
+            needs = [f"{database}/{turned}", f"check/{step}", f"signoff/{unused}-unwritten"]
+            last = "server that writes it"
         text = (
-            f"-- Takes {table}.{old} away: from here on no old server can run. The sign-off says that none does.\n"
+            f"-- Takes {table}.{old} away: from here on no {last} can run. The sign-off says that none does.\n"
             f"-- phase: contract\n-- requires: {', '.join(needs)}\n"
             f"{'' if written.transaction else '-- transaction: false' + chr(10)}\n{written.contract}\n"
         )

@@ -16,7 +16,7 @@ from stepwell.threepoint import change, sentence
 from stepwell.threepoint.files import compose
 from stepwell.threepoint.sentence import Sentence
 
-MOST_SCRIPTS = 3
+MOST_SCRIPTS = 4
 
 
 def write(

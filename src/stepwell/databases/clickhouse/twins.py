@@ -1,6 +1,7 @@
 """A column beside another in ClickHouse, which has no triggers: a default carries the old servers' values over.
 
-A default of each by the other is refused there (CYCLIC_ALIASES), so a new server must write both until the contract.
+A default of each by the other is refused there (CYCLIC_ALIASES), so a new server must write both as long as old ones
+run. Then the default is turned around, and the next release may leave the old column out before it is dropped.
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ from stepwell.databases.twins import Twins, Written
 
 
 def write(twins: Twins) -> Written:
-    """The three points in ClickHouse's SQL."""
+    """The points in ClickHouse's SQL: one more than elsewhere, at which the default turns around."""
     alter = f"ALTER TABLE {twins.table}"
     pairs = list(zip(twins.new, twins.forth, strict=True))
     return Written(
         expand="\n".join(f"{alter} ADD COLUMN {c.name} {c.type} DEFAULT {text};" for c, text in pairs),
         down="\n".join(f"{alter} DROP COLUMN {c.name};" for c in twins.new),
         settle="\n".join(f"{alter} MATERIALIZE COLUMN {c.name};" for c in twins.new),
-        contract="\n".join(
+        turn="\n".join(
             [
                 *(f"{alter} MODIFY COLUMN {c.name} REMOVE DEFAULT;" for c in twins.new),
                 *(f"{alter} MODIFY COLUMN {c.name} DEFAULT {c.default};" for c in twins.new if c.default),
-                f"{alter} DROP COLUMN {twins.old.name};",
+                f"{alter} MODIFY COLUMN {twins.old.name} DEFAULT {twins.back};",
             ]
         ),
+        contract=f"{alter} DROP COLUMN {twins.old.name};",
         different=_different(twins),
     )
 
