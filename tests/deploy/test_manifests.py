@@ -138,8 +138,11 @@ def test_github_takes_the_workflow_as_it_is(project: Project) -> None:
     text = manifests(project, "github-actions")["stepwell.yml"]
     valid_by("vendor.github-workflows", project.folder / "made/stepwell.yml")
     valid_by("custom.github-workflows-require-timeout", project.folder / "made/stepwell.yml")
-    steps = yaml.safe_load(text)["jobs"]["up"]["steps"]
-    assert steps[-1]["env"]["STATE_DB_URL"] == "${{ secrets.STATE_DB_URL }}"
+    jobs = yaml.safe_load(text)["jobs"]
+    assert jobs["up"]["steps"][-1]["env"]["STATE_DB_URL"] == "${{ secrets.STATE_DB_URL }}"
+    # What runs the code of a pull request has no secret.
+    assert jobs["lint"]["steps"][-1]["env"]["STATE_DB_URL"] == "${{ vars.STATE_DB_URL }}"
+    assert "secrets." not in json.dumps(jobs["lint"])
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -173,3 +176,11 @@ def test_a_password_in_the_file_is_refused_and_not_shown(project: Project) -> No
     assert end.code == 2
     assert "databases.state.url holds its password in the file" in end.stderr
     assert "hunter2" not in end.text
+
+
+def test_a_file_that_is_not_as_it_must_be_is_told_as_by_any_command(project: Project) -> None:
+    for text, said in (("[databases]\nstate = 1", "[databases.state] must be a table"), ("[", "is not valid TOML")):
+        (project.folder / "stepwell.toml").write_text(text)
+        end = project("deploy", "kubernetes")
+        assert end.code == 2
+        assert said in end.stderr

@@ -48,10 +48,9 @@ def read(folder: Path, image: str) -> Facts:
     """The facts of the project in a folder. Raises BadProject, also where a URL has its password in the file."""
     found = config.find(folder.resolve())
     path = found / config.FILE
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise BadProject(f"{config.FILE} is not valid TOML: {error}", where=str(path)) from None
+    text = path.read_text(encoding="utf-8", errors="replace")
+    config.load(found, {name[1]: "set where it runs" for name in config.VARIABLE.finditer(text)})
+    content = tomllib.loads(text)
     databases = content.get("databases", {})
     for name, table in databases.items():
         url = str(table.get("url", ""))

@@ -30,7 +30,8 @@ metadata:
   name: {{{{ .Release.Name }}}}-up-{{{{ .Release.Revision }}}}
   labels: {labels}
   annotations:
-    # Helm waits for it, and upgrades nothing if it fails. One that failed stays, for its log.
+    # Helm waits for it, for 5 minutes unless told otherwise (`helm upgrade --timeout {deadline}s`), and upgrades
+    # nothing if it fails. One that failed stays, for its log.
     helm.sh/hook: pre-install,pre-upgrade
     helm.sh/hook-weight: "-5"
     helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
@@ -60,6 +61,6 @@ def files(facts: Facts) -> Files:
     return {
         "Chart.yaml": CHART.format(name=facts.name),
         "values.yaml": VALUES.format(image=json.dumps(facts.image), name=facts.name, variables=variables),
-        "templates/up.yaml": HOOK.format(labels=labels("up"), job=indent(up, "  ")),
+        "templates/up.yaml": HOOK.format(labels=labels("up"), deadline=facts.deadline, job=indent(up, "  ")),
         "templates/work.yaml": DEPLOYMENT.format(labels=labels("work"), deployment=indent(work, "  ")),
     }
