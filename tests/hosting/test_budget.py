@@ -139,6 +139,7 @@ def test_a_folder_that_somebody_else_has_made_for_the_logs_is_refused(project: P
     end = project("up", "--wait-budget", "5s")
     assert end.code == 2
     assert re.search(r"not a folder of this user alone.*\n.*nothing was changed", end.stderr)
+    assert "in the background" not in done(project("status"))
 
 
 def test_needs_without_a_budget_says_nothing_of_what_is_meant(project: Project) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -40,8 +41,7 @@ class Run:
 
 def begin(project: Path, arguments: Sequence[str]) -> bool:
     """Begin `stepwell ARGUMENTS` in a session of its own; False where one is under way. Raises BadRequest."""
-    place = _place(project)
-    place.mkdir(parents=True, exist_ok=True)
+    place = _made(project)
     lock = os.open(place / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,11 +63,13 @@ def begin(project: Path, arguments: Sequence[str]) -> bool:
 
 
 def look(project: Path) -> Run | None:
-    """The run that is under way, or the last one; None where there was none on this host. Raises BadRequest."""
-    place = _place(project)
+    """The run that is under way, or the last one; None where there was none on this host."""
     try:
+        place = _place(project)
+        if not _is_ours(place.parent):
+            return None
         kept = json.loads((place / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except OSError:  # no run so far, or no folder for temporary files at all
         return None
     return Run(**kept | {"running": _is_locked(place)})
 
@@ -86,16 +88,33 @@ def describe(run: Run) -> str:
 
 
 def _place(project: Path) -> Path:
-    """The folder of a project's run. Raises BadRequest where somebody else has made it."""
+    """The folder of a project's run."""
     ours = Path(tempfile.gettempdir(), f"stepwell-{os.getuid()}")
-    ours.mkdir(mode=0o700, exist_ok=True)
-    found = ours.lstat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise BadRequest(
-            f"{ours} is not a folder of this user alone, so no log is safe in it",
-            "Remove it, or set TMPDIR to another folder for temporary files.",
-        )
     return ours / hashlib.sha256(str(project.resolve()).encode()).hexdigest()[:16]
+
+
+def _made(project: Path) -> Path:
+    """The same, made. Raises BadRequest where it can't be, or somebody else has made it."""
+    try:
+        place = _place(project)
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        if _is_ours(place.parent):
+            place.mkdir(exist_ok=True)
+            return place
+    except OSError as error:
+        raise BadRequest(
+            f"there is no folder for the log of the background: {error}",
+            "Mount one at /tmp that can be written to, or set TMPDIR.",
+        ) from None
+    raise BadRequest(
+        f"{place.parent} is not a folder of this user alone, so no log is safe in it",
+        "Remove it, or set TMPDIR to another folder for temporary files.",
+    )
+
+
+def _is_ours(folder: Path) -> bool:
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
 def _is_locked(place: Path) -> bool:
