@@ -51,10 +51,12 @@ class Doctor:
 class Notify:
     """Who is told of a release: apprise's URLs, which hold secrets, and the person on standby.
 
-    `stuck_after` is after how many seconds without progress, again and again.
+    `stuck_after` is after how many seconds without progress, again and again; those of `escalate` are told, too, from
+    the second time on.
     """
 
     urls: tuple[str, ...] = field(default=(), repr=False)
+    escalate: tuple[str, ...] = field(default=(), repr=False)
     standby: str = ""
     stuck_after: float = 900.0
 
@@ -148,14 +150,17 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
 def _notify(path: Path, table: Mapping[str, Any], environment: Mapping[str, str]) -> Notify:
     from stepwell.durations import seconds
 
-    _check(path, "notify", table, {"urls": list, "standby": str, "stuck-after": str})
+    _check(path, "notify", table, {"urls": list, "escalate": list, "standby": str, "stuck-after": str})
     stuck = seconds(table.get("stuck-after", "15min"))
     if not stuck:
         raise BadProject(
             f"[notify] stuck-after can't be {table['stuck-after']!r}", where=str(path), do='Write it as "15min".'
         )
-    urls = tuple(_expand(str(url), environment, path, "notify.urls") for url in table.get("urls", ()))
-    return Notify(urls, _expand(table.get("standby", ""), environment, path, "notify.standby"), stuck)
+    urls, escalate = (
+        tuple(_expand(str(url), environment, path, f"notify.{key}") for url in table.get(key, ()))
+        for key in ("urls", "escalate")
+    )
+    return Notify(urls, escalate, _expand(table.get("standby", ""), environment, path, "notify.standby"), stuck)
 
 
 def _window(path: Path, table: Mapping[str, Any]) -> Window:

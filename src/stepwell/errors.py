@@ -309,7 +309,7 @@ class NotAgreed(StepwellError):
     """The person at the terminal did not agree to the plan."""
 
     def __init__(self) -> None:
-        super().__init__("nothing was applied: you did not agree", now="nothing was changed")
+        super().__init__("you did not agree to the plan", now="nothing was changed")
 
 
 # --- running a statement --------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from queue import Empty, Queue
 
 from stepwell.config import Notify
-from stepwell.errors import StepwellError
+from stepwell.errors import CannotConnect, LeaseHeld, LockHeld, NotAgreed, StepwellError
 from stepwell.ledger.actor import actor, host
 from stepwell.schema import events
 from stepwell.secrets import hide
@@ -29,34 +29,41 @@ TICK = 0.2
 """Seconds between two looks at whether the run stands still."""
 
 
-class Herald:
-    """Tells what a run does. `tell` is the run's own listener, which hears everything first."""
+NOT_BEGUN = (CannotConnect, LeaseHeld, LockHeld, NotAgreed)
+"""What ends a run that has begun nothing: nobody is called for it, least of all by each server that tries again."""
 
-    def __init__(self, settings: Notify, name: str, tell: events.Listener) -> None:
-        self._settings, self._name, self._tell = settings, name, tell
-        self._messages: Queue[tuple[str, str]] = Queue()
+
+class Herald:
+    """Tells what a run does.
+
+    `told` is how the run of each name ended as far as people know; they are told of what is new.
+    """
+
+    def __init__(self, settings: Notify, name: str, told: dict[str, str]) -> None:
+        self._settings, self._name, self._told = settings, name, told
+        self._messages: Queue[tuple[str, str, tuple[str, ...]]] = Queue()
         self._over = threading.Event()
-        self._at = ""
+        self.at = ""
+        """The step at work."""
+        self._begun = False
         self._seen: object = None
-        self._moved = time.monotonic()
+        self._moved = self._warned = time.monotonic()
         self._held: set[str] = set()
         self._thread = threading.Thread(target=self._send_all, name="stepwell notify", daemon=True)
 
     def hear(self, event: events.Event) -> None:
-        """Pass an event on, and tell people if it is one for them."""
-        self._tell(event)
-        if isinstance(event, events.Working):
-            # The same numbers again are no progress.
-            seen = (event.reference, event.position, event.activity.rows, event.activity.share, event.activity.stage)
-            if seen == self._seen:
-                return
-            self._seen = seen
-        self._moved = time.monotonic()
+        """Tell people of an event, if it is one for them."""
+        seen: object = None
         match event:
+            case events.Working(reference, position, activity):
+                seen = (reference, position, activity.rows, activity.share, activity.stage)
+                if self._seen in (None, seen):  # the first look at a statement is no progress either
+                    self._seen = seen
+                    return
             case events.Started(reference):
-                if not self._at:
+                if not self._begun:
                     self.say("starts", f"Begun by {actor()} on {host()}, with {reference}.")
-                self._at = reference
+                self.at = reference
             case events.Yielded(reference, position, holders) if reference not in self._held:
                 self._held.add(reference)
                 self.say(
@@ -64,11 +71,29 @@ class Herald:
                 )
             case _:
                 pass
+        self._seen = seen
+        self.move()
 
-    def say(self, what: str, more: str) -> None:
+    def move(self) -> None:
+        """The step at work makes progress."""
+        self._begun, self._moved = bool(self.at), time.monotonic()
+
+    def say(self, what: str, more: str, escalated: bool = False) -> None:
         """Tell people: a few words as title, and what to know or do."""
         standby = f"\nOn standby: {self._settings.standby}" if self._settings.standby else ""
-        self._messages.put((hide(f"{self._name} {what}"), hide(f"{more}{standby}")))
+        urls = self._settings.urls + (self._settings.escalate if escalated else ())
+        self._messages.put((hide(f"{self._name} {what}"), hide(f"{more}{standby}"), urls))
+
+    def ended(self, how: str, more: str) -> None:
+        """Tell how the run ended, unless people know."""
+        if self._told.get(self._name) != how:
+            self._told[self._name] = how
+            self.say(how, more)
+
+    def failed(self, error: StepwellError) -> None:
+        """Tell of what ended the run, unless nothing was begun."""
+        if self._begun or not isinstance(error, NOT_BEGUN):
+            self.ended(f"failed: {error.what}", f"{error.now}\nLook: stepwell status")
 
     def begin(self) -> None:
         self._thread.start()
@@ -81,20 +106,23 @@ class Herald:
     def _send_all(self) -> None:
         while True:
             try:
-                title, body = self._messages.get(timeout=TICK)
+                title, body, urls = self._messages.get(timeout=TICK)
             except Empty:
                 if self._over.is_set():
                     return
                 self._look()
                 continue
-            for url in self._settings.urls:
+            for url in urls:
                 self._send(url, title, body)
 
     def _look(self) -> None:
-        still = time.monotonic() - self._moved
-        if self._at and still >= self._settings.stuck_after:
-            self._moved = time.monotonic()
-            self.say("is stuck", f"{self._at} made no progress for {still:.0f} s. Look: stepwell status")
+        now, patience = time.monotonic(), self._settings.stuck_after
+        if self.at and now - max(self._moved, self._warned) >= patience:
+            again = self._warned > self._moved
+            self._warned = now
+            still = now - self._moved
+            span = f"{still:.0f} s" if still < 120 else f"{still / 60:.0f} min"
+            self.say("is stuck", f"{self.at} made no progress for {span}. Look: stepwell status", escalated=again)
 
     def _send(self, url: str, title: str, body: str) -> None:
         service = url.partition("://")[0]
@@ -112,19 +140,18 @@ class Herald:
             why = 'apprise is not installed: pip install "stepwell[notify]"'
         except Exception as error:
             why = type(error).__name__  # its text may hold the URL
-        LOGGER.warning("notify: %s: %s", service, why)
-        self._tell(events.NotTold(service, why))
+        LOGGER.warning("notify: %s: not sent, %s; the run goes on", service, why)
 
 
 @contextmanager
-def notifying(settings: Notify, name: str, tell: events.Listener) -> Iterator[Herald]:
-    """A herald for a run, which the block is; a failure of it is told."""
-    herald = Herald(settings, name, tell)
+def notifying(settings: Notify, name: str, told: dict[str, str] | None = None) -> Iterator[Herald]:
+    """A herald for a run, which the block is; a failure of it is told, unless by `told` people know."""
+    herald = Herald(settings, name, {} if told is None else told)
     herald.begin()
     try:
         yield herald
     except StepwellError as error:
-        herald.say("failed", f"{error.what}. {error.now}\nLook: stepwell status")
+        herald.failed(error)
         raise
     finally:
         herald.end()

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from stepwell.jobs.overview import Overview
     from stepwell.jobs.runner import Listener as JobListener
     from stepwell.jobs.runner import Outcome, Site
+    from stepwell.jobs.runner import Progress as JobProgress
     from stepwell.jobs.steer import Word
     from stepwell.jobs.undo import Listener as UndoListener
     from stepwell.jobs.undo import UndoReport
@@ -94,7 +95,7 @@ class Project:
         # Each as the URL spells it, and as the server gets it.
         written = (entry.url for entry in config.databases.values())
         secrets.know(variables, (password for url in written for password in urls.passwords(url)))
-        secrets.know({}, config.notify.urls if config.notify else ())
+        secrets.know({}, (*config.notify.urls, *config.notify.escalate) if config.notify else ())
         return cls(config, variables)
 
     def scripts(self, name: str) -> list[Script]:
@@ -158,8 +159,13 @@ class Project:
             return run(tell)
         from stepwell import notify
 
-        with notify.notifying(self.config.notify, self.config.folder.resolve().name, tell) as herald:
-            result = run(herald.hear)
+        with notify.notifying(self.config.notify, self.config.folder.resolve().name) as herald:
+
+            def hear(event: events.Event) -> None:
+                tell(event)
+                herald.hear(event)
+
+            result = run(hear)
             if result.applied:
                 waits = f", {len(result.waiting)} wait: stepwell status" if result.waiting else ""
                 herald.say("is done", f"Applied {len(result.applied)}{waits}.")
@@ -346,16 +352,38 @@ class Project:
 
                 events.add(ledger, definition.reference, "overridden", what)
         with nullcontext(executor) if executor else self.executor() as executor:
-            if self.config.notify is None:
-                return service.run_one(definition, self.site(), self.holding_up, tell, stop, executor)
-            from stepwell import notify
+            return self._announced(
+                definition,
+                lambda tell: service.run_one(definition, self.site(), self.holding_up, tell, stop, executor),
+                tell,
+                {},
+            )
 
-            with notify.notifying(self.config.notify, definition.reference, _silent) as herald:
-                outcome = service.run_one(definition, self.site(), self.holding_up, tell, stop, executor)
-                herald.say(
-                    f"is {outcome.state}", f"{outcome.rows_done:,} rows are migrated, {outcome.failed:,} failed."
-                )
-                return outcome
+    def _announced(
+        self,
+        definition: Definition,
+        run: Callable[[JobListener], Outcome],
+        tell: JobListener,
+        told: dict[str, str],
+    ) -> Outcome:
+        """Run a job, and tell people how it ended; `told` is what they know, so that they hear it once."""
+        if self.config.notify is None:
+            return run(tell)
+        from stepwell import notify
+
+        with notify.notifying(self.config.notify, definition.reference, told) as herald:
+
+            def hear(progress: JobProgress) -> None:
+                tell(progress)
+                if progress.batch_rows:
+                    herald.move()
+
+            herald.at = definition.reference
+            outcome = run(hear)
+            if outcome.state != "stopped":  # whoever stopped it knows
+                failed = f" except {outcome.failed:,} that failed" if outcome.failed else ""
+                herald.ended(f"is {outcome.state}{failed}", f"Rows migrated: {outcome.rows_done:,}.")
+            return outcome
 
     async def arun_job(self, name: str, tell: JobListener = _silent, stop: Event | None = None) -> Outcome:
         """As `run_job`, beside the event loop. Cancelled, it ends after the batch under way, its lease freed."""
@@ -423,12 +451,22 @@ class Project:
 
     def work(self, tell: JobListener, stop: Event) -> None:
         """Run all enabled jobs, cycle after cycle, until `stop` is set."""
-        from stepwell.jobs import cycles
+        from stepwell.jobs import cycles, runner
 
+        site, told = self.site(), dict[str, str]()
         with self.ledger():
             pass
         with self.executor() as executor:
-            cycles.work(self.jobs(), self.site(), self.holding_up, tell, stop, executor)
+
+            def run(definition: Definition) -> Outcome:
+                return self._announced(
+                    definition,
+                    lambda tell: runner.run(definition, site, tell=tell, stop=stop, executor=executor),
+                    tell,
+                    told,
+                )
+
+            cycles.work(self.jobs(), site, self.holding_up, run, stop)
 
     # --- checks -----------------------------------------------------------------------------------------------
 
@@ -573,6 +611,7 @@ class Project:
             "check": list(checks),
             "snapshot": sorted({check.snapshot for check in checks.values() if check.snapshot}),
             "doctor": list(ITEMS),
+            "rehearsal": ["release"],
         }
         scripts = [script.reference for name in self.config.databases for script in self.scripts(name)]
         return folder.load(self.config.folder / "runbooks", folder.Known(scripts, names))
@@ -612,6 +651,7 @@ class Project:
                 self.checks(),
                 snapshots.release_of(scripts),
                 findings,
+                self._files(),
             )
         return evidence.progress(runbook, found)
 
@@ -751,8 +791,15 @@ class Project:
             report = release.rehearse(stage, copies, tell)
         with self._check_site() as site:
             if site.ledger:
-                events.add(site.ledger, "rehearsal", "failed" if report.exit_code else "rehearsed", report.summary)
+                act = "failed" if report.exit_code else "rehearsed"
+                events.add(site.ledger, "rehearsal", act, f"{report.summary}, {self._files()}")
         return report
+
+    def _files(self) -> str:
+        from stepwell.safety.rehearse.report import files_of
+
+        scripts = [f"{one.reference}\n{one.text}" for name in self.config.databases for one in self.scripts(name)]
+        return files_of(scripts, self.config.folder)
 
     # --- scripts ----------------------------------------------------------------------------------------------
 
@@ -769,10 +816,18 @@ class Project:
             raise BadRequest(f"the scripts of {name} are in the format of {told}", "Only native scripts have a phase.")
         return writing.write(self.config, self.open(name), self.scripts(name), sentence, can_sign=can_sign)
 
-    def down(self, options: Options, tell: events.Listener = _silent) -> Result:
-        """Undo the last `count` scripts of `options.database`, or all after `options.to`."""
+    def down(
+        self,
+        options: Options,
+        tell: events.Listener = _silent,
+        agree: Callable[[Sequence[Script]], bool] | None = None,
+    ) -> Result:
+        """Undo the last `count` scripts of `options.database`, or all after `options.to`.
+
+        `agree` is asked with them before anything is changed. Raises NotAgreed.
+        """
         with self.targets(options.lock_wait) as targets:
-            return upgrade.down(targets, self._options(options, targets), tell, self._reopen)
+            return upgrade.down(targets, self._options(options, targets), tell, self._reopen, agree)
 
     def _reopen(self, undone: Sequence[Script]) -> None:
         """Let jobs that were complete look again: the way back of a script they require may take what they did."""

@@ -98,6 +98,23 @@ def signer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEPWELL_ACTOR", "anna")
 
 
+@pytest.mark.usefixtures("signer")
+def test_a_rehearsal_is_evidence_for_the_files_that_it_tried(tmp_path: Path, sqlite_url: str) -> None:
+    scripts = {name: SCRIPTS[name] for name in ("state/0001_t", "state/0002_rows")}
+    made = checking.make(tmp_path, {"state": sqlite_url}, {"filled": CHECKS["filled"]}, scripts)
+    jobbing.write_jobs(made, {"fill.sql": JOB})
+    write(made, '[[phases]]\nname = "Before"\nitems = ["rehearsal/release"]\n')
+    found = statuses(made)["rehearsal/release"]
+    assert (found.mark, found.command) == (Mark.OPEN, "stepwell rehearse")
+    assert loaded(made).rehearse({}).exit_code == 0
+    assert mark(made, "rehearsal/release") is Mark.DONE
+    checking.write(made, {"filled": CHECKS["filled"].replace("n IS NULL", "n = 7")})
+    found = statuses(made)["rehearsal/release"]
+    assert (found.mark, "edited since" in found.words) == (Mark.OPEN, True)
+    assert loaded(made).rehearse({}).exit_code
+    assert mark(made, "rehearsal/release") is Mark.FAILS
+
+
 # --- ticks ----------------------------------------------------------------------------------------------------
 
 

@@ -65,6 +65,21 @@ def test_anything_else_changes_nothing(project: Project, answer: str) -> None:
     assert dumping.dump(project.urls["state"]) == before
 
 
+def test_the_way_back_is_agreed_to_as_well(project: Project) -> None:
+    project.write({"state/0002_more": "CREATE TABLE more (id INT);\n-- down\nDROP TABLE more;\n"})
+    done(project("up"))
+    before = dumping.dump(project.urls["state"])
+    code, screen = at_a_terminal(project, "\n", "down")
+    assert (code, "you did not agree" in screen) == (1, True)
+    assert dumping.dump(project.urls["state"]) == before
+    code, screen = at_a_terminal(project, "y\n", "down")
+    assert code == 0, screen
+    assert screen.index("state/0002_more") < screen.index("Undo 1 script as ann? [y/N]") < screen.index("undone 1")
+    done(project("up"))
+    code, screen = at_a_terminal(project, "", "down", "--yes")
+    assert (code, screen.endswith("undone 1\r\n")) == (0, True)
+
+
 def test_nobody_is_asked_with_yes_for_a_program_or_when_there_is_nothing_to_do(project: Project) -> None:
     assert at_a_terminal(project, "", "up", "--yes")[0] == 0
     project.write({"state/0002_more": "CREATE TABLE more (id INT);"})

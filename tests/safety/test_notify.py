@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+import dumping
 import projects
-from projects import Project, done
+from projects import Project, done, ended, until
 
 SECRET = "hook-5ecr3t"
 
@@ -24,7 +26,7 @@ def heard() -> Iterator[tuple[int, list[str]]]:
     class Service(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            messages.append(f"{sent['title']}: {sent['message']}")
+            messages.append(f"{self.path.strip('/')}{sent['title']}: {sent['message']}")
             self.send_response(200)
             self.end_headers()
 
@@ -66,7 +68,7 @@ def test_a_failure_is_told_without_the_statement_and_what_the_database_said(
     project = told(tmp_path, sqlite_url, port)
     project.write({"state/0002_wrong": "INSERT INTO nowhere VALUES ('somebody private');"})
     assert project("up").code == 1
-    assert messages[-1].startswith("shop failed: state/0002_wrong, statement 1 of 1 failed. rolled back")
+    assert messages[-1].startswith("shop failed: state/0002_wrong, statement 1 of 1 failed: rolled back")
     assert "Ann" in messages[-1]
     assert "private" not in "".join(messages)
 
@@ -87,12 +89,52 @@ def test_a_step_that_is_stuck_is_told_again_and_again(
     tmp_path: Path, postgres_url: str, heard: tuple[int, list[str]]
 ) -> None:
     port, messages = heard
-    project = told(tmp_path, postgres_url, port, 'stuck-after = "600ms"\n')
+    pager = f'escalate = ["json://127.0.0.1:{port}/pager"]\n'
+    project = told(tmp_path, postgres_url, port, f'stuck-after = "800ms"\n{pager}')
     project.write({"state/0002_slow": "SELECT pg_sleep(2.5);"})
     done(project("up"))
-    stuck = [message for message in messages if message.startswith("shop is stuck: state/0002_slow made no progress")]
+    stuck, paged = (
+        [
+            message
+            for message in messages
+            if message.startswith(f"{place}shop is stuck: state/0002_slow made no progress")
+        ]
+        for place in ("", "pager")
+    )
     assert len(stuck) >= 2
+    assert len(paged) == len(stuck) - 1
     assert "Ann" in stuck[0]
+    assert "for 1 s." not in stuck[-1], "it is the whole time, not that since the last message"
+
+
+def test_a_job_that_the_service_runs_is_told_of_once(
+    tmp_path: Path, sqlite_url: str, heard: tuple[int, list[str]]
+) -> None:
+    port, messages = heard
+    project = told(tmp_path, sqlite_url, port)
+    (project.folder / "jobs").mkdir()
+    top = "-- batches: keyset state.item by id\n-- cycle: 200ms\n-- unindexed: accept\n-- requires: state/0001\n"
+    (project.folder / "jobs/good.sql").write_text(f"{top}UPDATE item SET id = id WHERE ${{batch}}\n")
+    (project.folder / "jobs/wrong.sql").write_text(f"{top}UPDATE nowhere SET id = id WHERE ${{batch}}\n")
+    done(project("up"))
+    dumping.query(sqlite_url, "INSERT INTO item VALUES (1)")
+    del messages[:]
+    process = project.start("work")
+    until(lambda: len(messages) > 1, process)
+    time.sleep(1)  # some cycles more, in which the same goes wrong again
+    process.terminate()
+    assert ended(process).code == 0
+    assert sorted(message.partition(".")[0] for message in messages) == [
+        "job/good is complete: Rows migrated: 1",
+        "job/wrong is complete except 1 that failed: Rows migrated: 0",
+    ]
+
+
+def test_a_run_that_begins_nothing_calls_nobody(tmp_path: Path, heard: tuple[int, list[str]]) -> None:
+    port, messages = heard
+    project = told(tmp_path, "postgresql://app@127.0.0.1:1/shop?connect_timeout=1", port)
+    assert project("up").code == 6
+    assert messages == []
 
 
 @pytest.mark.parametrize("url", ["json://user:{}@127.0.0.1:1/", "nothing://{}/"])

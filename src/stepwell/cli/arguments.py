@@ -78,6 +78,10 @@ def plan(verb: ArgumentParser) -> None:
     choosing(verb)
 
 
+def agreeing(verb: ArgumentParser) -> None:
+    verb.add_argument("--yes", action="store_true", help="do not ask; without a terminal it never does")
+
+
 def up(verb: ArgumentParser) -> None:
     every(verb)
     choosing(verb)
@@ -90,7 +94,7 @@ def up(verb: ArgumentParser) -> None:
         "--override", action="append", default=[], metavar="ITEM",
         help="begin in spite of this finding of `stepwell doctor`, e.g. disk-space; is recorded",
     )  # fmt: skip
-    verb.add_argument("--yes", action="store_true", help="do not ask; without a terminal it never does")
+    agreeing(verb)
     verb.add_argument("--dry-run", action="store_true", help="show the statements; change nothing")
     verb.add_argument("--wait", action="store_true", help="run the release's jobs too, and go on until all is done")
     verb.add_argument("--outside-window", action="store_true", help="do not wait for the low hours; is recorded")
@@ -104,6 +108,7 @@ def down(verb: ArgumentParser) -> None:
     every(verb)
     choosing(verb)
     waiting(verb)
+    agreeing(verb)
     verb.add_argument("--dry-run", action="store_true", help="show the statements; change nothing")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from stepwell.schema.plan import Options
 
 if TYPE_CHECKING:
     from stepwell.schema.outlook import Outlook
+    from stepwell.scripts.script import Script
 
 
 def _options(options: argparse.Namespace) -> Options:
@@ -100,7 +102,15 @@ def down(options: argparse.Namespace, output: Output) -> int:
         output.line(f"would undo {len(scripts)}")
         output.result({"would_undo": [script.reference for script, _ in scripts]})
         return 0
-    result = project.down(chosen, output.tell)
+
+    def agree(scripts: Sequence[Script]) -> bool:
+        from stepwell.ledger.actor import actor
+
+        for script in scripts:
+            output.line(script.reference)
+        return output.ask(f"Undo {plural(len(scripts), 'script')} as {actor()}?")
+
+    result = project.down(chosen, output.tell, agree if output.can_ask and not options.yes else None)
     output.line(f"undone {len(result.applied)}")
     output.result({"undone": result.applied})
     return 0
@@ -180,8 +190,6 @@ def init(options: argparse.Namespace, output: Output) -> int:
     made = make_project(options.folder, options.bundle)
     for path in made:
         output.line(f"made {path}")
-    if options.bundle is None:
-        output.note("next: `stepwell new state NAME` makes the first script, `stepwell up` applies it")
     output.result({"made": [str(path) for path in made]})
     return 0
 

@@ -263,7 +263,7 @@ def _watch(project: Project, name: str, output: Output) -> int:
         time.sleep(LOOK)
     output.line(f"job/{one.name} is {one.state}, {plural(one.done, 'row')} migrated")
     for remark in _remarks(one):
-        output.sentence(f"  {remark}")
+        output.line(f"  {remark}")
     output.result(_as_json(one))
     return 0 if one.state in ("complete", "off") and not one.failed else 1
 

@@ -108,8 +108,6 @@ class Output:
                 self.line(f"{reference:<48} not run, {'recorded as applied' if marked else 'left'}: {why}")
             case events.Tolerated(reference, error):
                 self.note(f"{reference} failed and may fail; going on without it\n{error}")
-            case events.NotTold(service, why):
-                self.note(f"notify: {service}: not sent, {why}; the run goes on")
             case events.Accepted(reference, what):
                 self.sentence(f"{reference} {what}: accepted")
             case events.Linted(errors, warnings):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from stepwell.errors import LeaseHeld, StepwellError
 from stepwell.jobs import runner, sources
 from stepwell.jobs.batch import Connections
 from stepwell.jobs.definition import Definition
-from stepwell.jobs.runner import Site
+from stepwell.jobs.runner import Outcome, Site
 from stepwell.jobs.service import Missing
 from stepwell.ledger.jobs import Ledger
 
@@ -30,13 +30,12 @@ def work(
     definitions: Sequence[Definition],
     site: Site,
     missing: Missing,
-    tell: runner.Listener,
+    run: Callable[[Definition], Outcome],
     stop: threading.Event,
-    executor: Executor | None = None,
 ) -> None:
     """Run all enabled jobs until `stop` is set; the batches under way are finished first.
 
-    A complete job is looked at once a cycle: rows that arrived late reopen it. `tell` is called from several threads.
+    A complete job is looked at once a cycle: rows that arrived late reopen it. `run` is called from several threads.
     """
     enabled = {definition.name: definition for definition in definitions if _enabled(definition, site)}
     started = time.monotonic()
@@ -44,9 +43,9 @@ def work(
     running: dict[str, Future[None]] = {}
     connections = Connections(site.open)
 
-    def run(definition: Definition) -> None:
+    def run_logged(definition: Definition) -> None:
         try:
-            outcome = runner.run(definition, site, tell=tell, stop=stop, executor=executor)
+            outcome = run(definition)
             failed = f" failed={outcome.failed}" if outcome.failed else ""
             LOGGER.info("job=%s state=%s rows=%d%s", definition.name, outcome.state, outcome.rows_done, failed)
         except LeaseHeld as error:
@@ -68,7 +67,7 @@ def work(
                     definition = enabled[name]
                     try:
                         if _has_work(definition, site, connections) and not missing(definition):
-                            running[name] = threads.submit(run, definition)
+                            running[name] = threads.submit(run_logged, definition)
                             del due[name]
                             continue
                     except StepwellError as error:

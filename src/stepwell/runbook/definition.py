@@ -8,7 +8,7 @@ from pathlib import Path
 SIGNED = ("signoff", "manual")
 """Kinds of items that a person answers for. All others tick themselves."""
 
-KINDS = ("doctor", "snapshot", "job", "check", *SIGNED)
+KINDS = ("doctor", "rehearsal", "snapshot", "job", "check", *SIGNED)
 """What a reference may begin with; with anything else it is a script's, DATABASE/VERSION."""
 
 

@@ -91,6 +91,8 @@ def status(item: Item, facts: Facts) -> Status:
             return _snapshot(item, facts)
         case "doctor":
             return _doctor(item, facts)
+        case "rehearsal":
+            return _rehearsal(item, facts)
     return _answer(item, facts)
 
 
@@ -185,6 +187,19 @@ def _doctor(item: Item, facts: Facts) -> Status:
     if worst is Level.BLOCKER:
         return Status(item, Mark.FAILS, words, command=look)
     return Status(item, Mark.DONE if worst is Level.OK and found else Mark.LOOK, words, command=look)
+
+
+def _rehearsal(item: Item, facts: Facts) -> Status:
+    found, run = facts.rehearsal, "stepwell rehearse"
+    if found is None:
+        return Status(item, Mark.OPEN, "never rehearsed", command=run)
+    words = f"{found.note}, {moment(found.at)} by {found.who}"
+    if found.act != "rehearsed":
+        return Status(item, Mark.FAILS, words, found.at, found.who, run)
+    if not found.note.endswith(facts.files):
+        what = f"scripts, jobs or checks were edited since it went well, {moment(found.at)}"
+        return Status(item, Mark.OPEN, what, found.at, "", run)
+    return Status(item, Mark.DONE, words, found.at, found.who)
 
 
 def _answer(item: Item, facts: Facts) -> Status:

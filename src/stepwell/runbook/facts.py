@@ -56,7 +56,8 @@ class Facts:
     """The evidence. `statements` are the hashes of the checks as they stand in the files now.
 
     `reasons` say why a job makes no progress, `runs` is what was done last to it, `left` the rows of which its changes
-    stand; `unsound` says why what was kept under a snapshot's name can't be compared with.
+    stand; `unsound` says why what was kept under a snapshot's name can't be compared with. `rehearsal` is the last one,
+    whose note ends with `files` if it was of the files as they are now.
     """
 
     scripts: Mapping[str, State] = field(default_factory=dict)
@@ -72,6 +73,8 @@ class Facts:
     snapshots: Mapping[str, Sequence[Snapshot]] = field(default_factory=dict)
     unsound: Mapping[str, str] = field(default_factory=dict)
     findings: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
+    rehearsal: Event | None = None
+    files: str = ""
     changed: Change = Change()
 
 
@@ -83,6 +86,7 @@ def gather(
     checks_here: Mapping[str, Check],
     release: str,
     findings: Sequence[Finding],
+    files: str,
 ) -> Facts:
     """All evidence there is; `jobs` are those of the project, with why each makes no progress.
 
@@ -103,6 +107,8 @@ def gather(
         snapshots=_by(snapshots.find(ledger), lambda one: one.name),
         unsound=_unsound(ledger, checks_here.values(), release),
         findings=_by(findings, lambda one: one.item),
+        rehearsal=events.latest(ledger, ("rehearsed", "failed")).get("rehearsal"),
+        files=files,
     )
     return replace(found, changed=_last_change(targets, book, found))
 

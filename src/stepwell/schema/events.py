@@ -148,17 +148,8 @@ class Examined:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NotTold:
-    """A message to people could not be sent through this service; the run goes on."""
-
-    service: str
-    why: str
-
-
 Event = (
     Waiting
-    | NotTold
     | WaitingForJob
     | Linted
     | Examined

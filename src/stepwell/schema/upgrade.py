@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from stepwell.errors import BadRequest, ConnectionLost, StatementFailed, StillRequired
+from stepwell.errors import BadRequest, ConnectionLost, NotAgreed, StatementFailed, StillRequired
 from stepwell.schema import history
 from stepwell.schema.plan import Options, Target, find_needs, make_plan, refuse_differences
 from stepwell.scripts.script import Script
@@ -116,15 +116,26 @@ def _apply(runner: Runner, script: Script, tell: events.Listener) -> bool:
 
 
 def down(
-    targets: Sequence[Target], options: Options, tell: events.Listener, before: Callable[[Sequence[Script]], None]
+    targets: Sequence[Target],
+    options: Options,
+    tell: events.Listener,
+    before: Callable[[Sequence[Script]], None],
+    agree: Callable[[Sequence[Script]], bool] | None = None,
 ) -> Result:
-    """Undo the last `count` scripts of a database, or all after `to`, newest first; `before` is told which."""
+    """Undo the last `count` scripts of a database, or all after `to`, newest first; `before` is told which.
+
+    Raises NotAgreed.
+    """
     from stepwell.schema.running import check, locked, run
 
-    check(targets, to_undo(targets, options), "down", options)
+    chosen = to_undo(targets, options)
+    check(targets, chosen, "down", options)
+    if agree and chosen and not agree(chosen):
+        raise NotAgreed
     with locked(targets, options, tell) as (targets, runner_of):
         _catch_up(targets)
-        scripts = to_undo(targets, options)
+        # Another run may have been at it meanwhile: what is then the newest was not meant.
+        scripts = [script for script in to_undo(targets, options) if script in chosen]
         before(scripts)
         for script in scripts:
             run(runner_of(script.database), script, "down")

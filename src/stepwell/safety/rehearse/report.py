@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -81,3 +84,11 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"summary": self.summary}
+
+
+def files_of(scripts: Iterable[str], folder: Path) -> str:
+    """What tells whether a rehearsal was of these scripts, jobs and checks: `files` and a hash of all their texts."""
+    digest = hashlib.sha256("\0".join(scripts).encode())
+    for path in sorted(path for part in ("jobs", "checks") for path in (folder / part).glob("*") if path.is_file()):
+        digest.update(b"\0" + path.name.encode() + b"\0" + path.read_bytes())
+    return f"files {digest.hexdigest()[:12]}"

@@ -41,10 +41,10 @@ class Watch:
         self._thread.join()
 
     def _look(self) -> None:
-        for database in self._databases:
-            database.connect()
         since: dict[tuple[str, str, str], float] = {}
         try:
+            for database in self._databases:
+                database.connect()
             while not self._stop.wait(EVERY):
                 step = self._step()
                 seen = {(d.name, *lock) for d in self._databases for lock in measures.locks(d)}
