@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from queue import Empty, Queue
 
 from stepwell.config import Notify
-from stepwell.errors import CannotConnect, LeaseHeld, LockHeld, NotAgreed, StepwellError
+from stepwell.errors import CannotConnect, JobNotReady, LeaseHeld, LockHeld, NotAgreed, StepwellError
 from stepwell.ledger.actor import actor, host
 from stepwell.schema import events
 from stepwell.secrets import hide
@@ -29,7 +29,7 @@ TICK = 0.2
 """Seconds between two looks at whether the run stands still."""
 
 
-NOT_BEGUN = (CannotConnect, LeaseHeld, LockHeld, NotAgreed)
+NOT_BEGUN = (CannotConnect, JobNotReady, LeaseHeld, LockHeld, NotAgreed)
 """What ends a run that has begun nothing: nobody is called for it, least of all by each server that tries again."""
 
 
