@@ -253,7 +253,9 @@ ELSEWHERE = {"contract", "on-cluster", "replicated-path"}
 """Rules whose good examples need a job, or a cluster."""
 
 
-@pytest.mark.parametrize("kind", FRESH)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.soak) if kind != "sqlite" else kind for kind in FRESH]
+)
 def test_every_good_example_runs(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     engine = "clickhouse" if kind == "chdb" else kind
     for rule in RULES:
