@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import select
+import selectors
 import subprocess
 from pathlib import Path
 
@@ -36,10 +36,14 @@ with stepwell.Startup(stepwell.Project.load(), needs=["state/0003"], budget=60):
 
 def at_first_word(processes: list[subprocess.Popen[str]]) -> subprocess.Popen[str]:
     """The one that says something first: who applies scripts does, who waits for the lock does not."""
-    said = {process.stdout.fileno(): process for process in processes if process.stdout}
-    ready, _, _ = select.select(list(said), [], [], 60)
-    assert ready, "none of them has begun"
-    return said[ready[0]]
+    with selectors.DefaultSelector() as said:
+        for process in processes:
+            assert process.stdout
+            said.register(process.stdout, selectors.EVENT_READ, process)
+        ready = said.select(60)
+        assert ready, "none of them has begun"
+        first: subprocess.Popen[str] = ready[0][0].data
+        return first
 
 
 @pytest.mark.parametrize("engine", ["postgres", pytest.param("mysql", marks=pytest.mark.soak)])

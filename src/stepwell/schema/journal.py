@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from functools import cache
 from typing import TYPE_CHECKING
 
 from stepwell import __version__
@@ -28,7 +27,6 @@ VALUES (?, ?, ?, ?, ?, ?)
 FORGET = "DELETE FROM {home}.{table} WHERE version IN (?, ?)"
 
 
-@cache
 def whoami() -> str:
     """Who runs this process, and where, as the history names them: user@host."""
     return f"{actor()}@{host()}"
