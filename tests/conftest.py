@@ -95,8 +95,10 @@ def chdb_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def clickhouse_url(clickhouse_front: ClickhouseFront) -> str:
-    return clickhouse_front.new_database()
+def clickhouse_url(clickhouse_front: ClickhouseFront) -> Iterator[str]:
+    url = clickhouse_front.new_database()
+    yield url
+    clickhouse_front.forget(url)
 
 
 @pytest.fixture(params=["sqlite", "postgres", "mysql"])

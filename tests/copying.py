@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import urllib.parse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,10 @@ def empty(request: pytest.FixtureRequest, engine: str, folder: Path) -> str:
         place.mkdir(parents=True)
         return f"{engine}:///{place / 'main'}{'?database=main' if engine == 'chdb' else ''}"
     server = request.getfixturevalue({"mysql": "mariadb", "clickhouse": "clickhouse_front"}.get(engine, engine))
-    return str(server.new_database())
+    url = str(server.new_database())
+    if engine == "clickhouse":
+        request.addfinalizer(partial(server.forget, url))
+    return url
 
 
 def copy(source: str, target: str) -> None:

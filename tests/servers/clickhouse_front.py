@@ -377,6 +377,11 @@ class ClickhouseFront:
         """The URL of a fresh, empty database."""
         return self.url(f"test_{uuid.uuid4().hex}")
 
+    def forget(self, url: str) -> None:
+        """Drop a database, which costs the server work as long as it is there; nothing where the server is gone."""
+        with contextlib.suppress(OSError):
+            self.query(f"DROP DATABASE IF EXISTS {_quoted(urlsplit(url).path[1:], '`')}")
+
     def lose_answer(self, text: str, after: float = 0.2) -> None:
         """Drop the connection of the next query that contains `text`, `after` seconds from its start."""
         self._post("/fault", json.dumps(asdict(Fault(text, lose=after))))
