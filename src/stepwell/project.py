@@ -835,10 +835,16 @@ class Project:
 
         references = [script.reference for script in undone]
         on_them = [job for job in self.jobs() if any(graph.find(text, references) for text in job.requires)]
-        if on_them:
-            with self.ledger() as ledger:
+        if not on_them:
+            return
+        ledger = self.open(self.config.ledger)
+        ledger.connect()
+        try:
+            if ledger.columns("stepwell_job"):  # else no job has ever run
                 for job in on_them:
                     steer.reopen(ledger, job.name, from_the_start=not job.source.where)
+        finally:
+            ledger.close()
 
     def outlook(self, options: Options | None = None) -> Outlook:
         """What `up` would do now, script by script. Changes nothing."""
