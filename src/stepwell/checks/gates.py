@@ -10,7 +10,7 @@ from stepwell.errors import Refused
 from stepwell.graph import Step
 from stepwell.ledger import signoffs
 
-CHECK, SIGNOFF = "check/", "signoff/"
+SIGNOFF = "signoff/"
 
 
 def steps(

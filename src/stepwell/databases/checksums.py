@@ -163,5 +163,4 @@ class Checksums(Protocol):
 def of(database: Database) -> Checksums:
     """The SQL of a database's engine."""
     # Imported here, so that a project pays for the engines it uses only.
-    place = "sqlite_checksums" if database.engine == "sqlite" else f"{database.engine}.checksums"
-    return cast(Checksums, import_module(f"stepwell.databases.{place}"))
+    return cast(Checksums, import_module(f"stepwell.databases.{database.engine}.checksums"))

@@ -73,7 +73,7 @@ def read(database: Database, table: str) -> Table | None:
 
             return mysql.read(database, table)
         case "sqlite":
-            from stepwell.databases import sqlite_columns as sqlite
+            from stepwell.databases.sqlite import columns as sqlite
 
             return sqlite.read(database, table)
         case _:

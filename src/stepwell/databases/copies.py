@@ -108,7 +108,7 @@ def _copier(url: str) -> Copier:
 
             return mysql
         case "sqlite":
-            from stepwell.databases import sqlite_copies as sqlite
+            from stepwell.databases.sqlite import copies as sqlite
 
             return sqlite
         case _:

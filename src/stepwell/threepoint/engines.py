@@ -56,7 +56,7 @@ def writer(engine: str) -> Writer:
 
             return mysql
         case "sqlite":
-            from stepwell.databases import sqlite_twins as sqlite
+            from stepwell.databases.sqlite import twins as sqlite
 
             return sqlite
         case _:

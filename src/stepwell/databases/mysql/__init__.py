@@ -2,6 +2,7 @@
 
     database.py       the adapter: each verb of `Database`
     connection.py     one connection: opening it, placeholders, the driver's errors in Stepwell's words
+    names.py          names, as people write them and as they stand in a statement
     statement.py      what there is to know of a statement
     reading.py        reading it from the text: rows and the session
     schema_change.py  the same for schema objects and accounts

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from stepwell.errors import BadScript, NoScriptFolder, did_you_mean
@@ -27,15 +26,6 @@ _SQL = ("sql", "dbms", "splitStatements", "stripComments", "endDelimiter")
 _SQL_FILE = ("path", "relativeToChangelogFile", "encoding", "dbms", "splitStatements", "stripComments", "endDelimiter")
 _ABOVE = 8
 """How many folders above a changelog may be the one that its paths start from."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Filter:
-    """The conditions of an include, which hold for all that it brings in, and its line."""
-
-    said: dict[str, str]
-    path: Path
-    line: int
 
 
 class Reading:

@@ -302,9 +302,9 @@ class SqliteDatabase:
 
     def key_facts(self, table: str, columns: Sequence[str]) -> KeyFacts:
         """What the pragmas tell of these columns as a key of a table."""
-        from stepwell.databases import sqlite_keys
+        from stepwell.databases.sqlite import keys
 
-        return sqlite_keys.read(self.query, table, columns)
+        return keys.read(self.query, table, columns)
 
     def tracking_tables(self, name: str = HISTORY) -> list[str]:
         """The statements that create the tracking tables, each harmless when the table exists."""
@@ -371,21 +371,21 @@ class SqliteDatabase:
 
     def health(self) -> Health:
         """Version, clock, and the room on the file's disk."""
-        from stepwell.databases import sqlite_health
+        from stepwell.databases.sqlite import health
 
-        return sqlite_health.read(self.query, self._path)
+        return health.read(self.query, self._path)
 
     def size(self, table: str) -> Size | None:
         """The size of a table without its indexes; None where its pages are too many to be added up at once."""
-        from stepwell.databases import sqlite_health
+        from stepwell.databases.sqlite import health
 
-        return sqlite_health.size(self, table)
+        return health.size(self, table)
 
     def scratch(self, table: str) -> list[str]:
         """Statements that make a table and do to it what scripts and jobs do."""
-        from stepwell.databases import sqlite_health
+        from stepwell.databases.sqlite import health
 
-        return [text.format(table=table) for text in sqlite_health.SCRATCH]
+        return [text.format(table=table) for text in health.SCRATCH]
 
     @property
     def _connection(self) -> sqlite3.Connection:
