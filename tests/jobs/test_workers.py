@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sqlite3
+import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,6 +27,21 @@ class Slow(Job):
         time.sleep(0.2)
         batch.execute("UPDATE item SET n = n + 1000000, seen = seen + 1 WHERE ${batch}")
 """
+
+
+def put_to_sleep(process: subprocess.Popen[str], url: str) -> None:
+    """Stop a process between two writes: who is stopped inside one keeps SQLite's file from everybody."""
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        try:
+            if url.startswith("sqlite"):
+                with closing(sqlite3.connect(url.removeprefix("sqlite://"), timeout=0)) as file:
+                    file.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as locked:
+            assert "locked" in str(locked), locked
+            process.send_signal(signal.SIGCONT)
 
 
 def seen(project: Project) -> int:
@@ -59,7 +78,7 @@ def test_a_holder_that_sleeps_past_its_lease_is_fenced_when_it_wakes_up(
     done(project("job", "set", "add", "size=10", "pause=1min"))
     first = start_quick(project, "job", "run", "add", lease=1.0, beat=0.1)
     until(lambda: seen(project) == 10, first)
-    first.send_signal(signal.SIGSTOP)
+    put_to_sleep(first, url)
     try:
         done(project("job", "set", "add", "pause="))
         until(lambda: project("job", "run", "add").code == 0)
