@@ -192,9 +192,10 @@ class RequirementCycle(StepwellError):
 
     exit_code = 2
 
-    def __init__(self, cycle: Sequence[str]) -> None:
+    def __init__(self, cycle: Sequence[str], places: Sequence[str]) -> None:
         super().__init__(
             "these steps require each other in a circle: " + " -> ".join(cycle),
+            where="\n".join(places),
             now="nothing was changed",
             do="Take one of the `requires` away. Within a database every script also requires the one before it.",
         )

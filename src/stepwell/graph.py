@@ -11,7 +11,7 @@ from stepwell.errors import RequirementCycle, UnknownReference
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node: its reference (`state/0042_items`), what it requires as written, and where that is written.
+    """One node: its reference (`state/0042_items`), what it requires as written, and where: a file, and the `lines`.
 
     `complete` and `note` ('63 %') are of steps that no database's history tells about, such as jobs. A `gate` is
     looked at when a step that requires it would start, and no sooner. `holds` are gates without which it does not
@@ -21,11 +21,16 @@ class Step:
     reference: str
     requires: tuple[str, ...] = ()
     where: str = ""
+    lines: tuple[int, ...] = ()
     complete: bool = False
     note: str = ""
     gate: bool = False
     holds: tuple[str, ...] = ()
     was: str = ""
+
+    def place(self, index: int = 0) -> str:
+        """Where the requirement of this index is written."""
+        return f"{self.where}:{self.lines[index]}" if self.lines else self.where
 
 
 def find(text: str, references: Iterable[str]) -> list[str]:
@@ -48,10 +53,10 @@ def requirements(steps: Sequence[Step]) -> dict[str, list[str]]:
         for text in step.holds:
             if text not in known:
                 raise UnknownReference(step.reference, text, step.where, [], others)
-        for text in step.requires:
+        for index, text in enumerate(step.requires):
             matches = [text] if text in known else find(text, known) or [before[was] for was in find(text, before)]
             if len(matches) != 1:
-                raise UnknownReference(step.reference, text, step.where, sorted(matches), others)
+                raise UnknownReference(step.reference, text, step.place(index), sorted(matches), others)
             found[step.reference] += matches
         for required in tuple(found[step.reference]) if holds else ():
             found[step.reference] += holds.get(required, ())
@@ -69,8 +74,10 @@ def lacking(
     return list(dict.fromkeys(found))
 
 
-def order(needs: Mapping[str, Sequence[str]]) -> list[str]:
+def order(needs: Mapping[str, Sequence[str]], steps: Sequence[Step] = ()) -> list[str]:
     """The steps so that each comes after all it requires, else in the given order. Raises RequirementCycle.
+
+    What makes a circle is shown at the places that `steps` know.
 
     Kahn's algorithm with a heap on the given positions, so that the result is the same on every run.
     """
@@ -91,7 +98,8 @@ def order(needs: Mapping[str, Sequence[str]]) -> list[str]:
             if missing[dependent] == 0:
                 heappush(ready, position[dependent])
     if len(ordered) < len(names):
-        raise RequirementCycle(_cycle(needs, set(names) - set(ordered)))
+        cycle = _cycle(needs, set(names) - set(ordered))
+        raise RequirementCycle(cycle, [step.place() for step in steps if step.requires and step.reference in cycle])
     return ordered
 
 

@@ -10,15 +10,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from queue import Empty, Queue
+from typing import TYPE_CHECKING
 
 from stepwell.config import Notify
 from stepwell.errors import CannotConnect, JobNotReady, LeaseHeld, LockHeld, NotAgreed, StepwellError
 from stepwell.ledger.actor import actor, host
 from stepwell.schema import events
 from stepwell.secrets import hide
+
+if TYPE_CHECKING:
+    from stepwell.jobs.runner import Listener as JobListener
+    from stepwell.jobs.runner import Outcome, Progress
+    from stepwell.schema.upgrade import Result
 
 LOGGER = logging.getLogger("stepwell")
 
@@ -155,3 +161,45 @@ def notifying(settings: Notify, name: str, told: dict[str, str] | None = None) -
         raise
     finally:
         herald.end()
+
+
+def release(
+    settings: Notify,
+    name: str,
+    run: Callable[[events.Listener], Result],
+    tell: events.Listener,
+    newly_asked: Callable[[Mapping[str, Sequence[str]]], list[tuple[str, str]]],
+) -> Result:
+    """Run a release and tell people how it goes; `newly_asked` finds the sign-offs that nobody was asked for yet."""
+    with notifying(settings, name) as herald:
+
+        def hear(event: events.Event) -> None:
+            tell(event)
+            herald.hear(event)
+
+        result = run(hear)
+        if result.applied:
+            waits = f", {len(result.waiting)} wait: stepwell status" if result.waiting else ""
+            herald.say("is done", f"Applied {len(result.applied)}{waits}.")
+        for reference, step in newly_asked(result.waiting):
+            herald.say(f"asks for {reference}", f"{step} waits for it: `stepwell status` shows the rest.")
+        return result
+
+
+def job(
+    settings: Notify, reference: str, run: Callable[[JobListener], Outcome], tell: JobListener, told: dict[str, str]
+) -> Outcome:
+    """Run a job, and tell people how it ended; `told` is what they know, so that they hear it once."""
+    with notifying(settings, reference, told) as herald:
+
+        def hear(progress: Progress) -> None:
+            tell(progress)
+            if progress.batch_rows:
+                herald.move()
+
+        herald.at = reference
+        outcome = run(hear)
+        if outcome.state != "stopped":  # whoever stopped it knows
+            failed = f" except {outcome.failed:,} that failed" if outcome.failed else ""
+            herald.ended(f"is {outcome.state}{failed}", f"Rows migrated: {outcome.rows_done:,}.")
+        return outcome

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from stepwell.jobs.overview import Overview
     from stepwell.jobs.runner import Listener as JobListener
     from stepwell.jobs.runner import Outcome, Site
-    from stepwell.jobs.runner import Progress as JobProgress
     from stepwell.jobs.steer import Word
     from stepwell.jobs.undo import Listener as UndoListener
     from stepwell.jobs.undo import UndoReport
@@ -159,19 +158,7 @@ class Project:
             return run(tell)
         from stepwell import notify
 
-        with notify.notifying(self.config.notify, self.config.folder.resolve().name) as herald:
-
-            def hear(event: events.Event) -> None:
-                tell(event)
-                herald.hear(event)
-
-            result = run(hear)
-            if result.applied:
-                waits = f", {len(result.waiting)} wait: stepwell status" if result.waiting else ""
-                herald.say("is done", f"Applied {len(result.applied)}{waits}.")
-            for reference, step in self._newly_asked(result.waiting):
-                herald.say(f"asks for {reference}", f"{step} waits for it: `stepwell status` shows the rest.")
-            return result
+        return notify.release(self.config.notify, self.config.folder.resolve().name, run, tell, self._newly_asked)
 
     def _newly_asked(self, waiting: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
         """The sign-offs that steps wait for and nobody was asked for yet, each with its first step; recorded."""
@@ -290,8 +277,7 @@ class Project:
     def _missing(self, definitions: Sequence[Definition], patience: float) -> dict[str, list[str]]:
         with self.targets(patience) as targets:
             options = self._options(None, targets)
-            needs = plan.find_needs(targets, options.others)
-            graph.order(needs)  # jobs that require each other would wait for ever
+            needs, _ = plan.order(targets, options.others)  # jobs that require each other would wait for ever
             done = {f"{target.database.name}/{version}" for target in targets for version in target.history.applied}
             done |= {step.reference for step in options.others if step.complete}
             gates = {step.reference for step in options.others if step.gate}
@@ -371,19 +357,7 @@ class Project:
             return run(tell)
         from stepwell import notify
 
-        with notify.notifying(self.config.notify, definition.reference, told) as herald:
-
-            def hear(progress: JobProgress) -> None:
-                tell(progress)
-                if progress.batch_rows:
-                    herald.move()
-
-            herald.at = definition.reference
-            outcome = run(hear)
-            if outcome.state != "stopped":  # whoever stopped it knows
-                failed = f" except {outcome.failed:,} that failed" if outcome.failed else ""
-                herald.ended(f"is {outcome.state}{failed}", f"Rows migrated: {outcome.rows_done:,}.")
-            return outcome
+        return notify.job(self.config.notify, definition.reference, run, tell, told)
 
     async def arun_job(self, name: str, tell: JobListener = _silent, stop: Event | None = None) -> Outcome:
         """As `run_job`, beside the event loop. Cancelled, it ends after the batch under way, its lease freed."""

@@ -46,7 +46,7 @@ BAD_FILES: dict[str, tuple[str | bytes, int, str]] = {
     "a transaction of its own": ("SELECT 1;\nCOMMIT;\n", 2, "COMMIT"),
     "transaction: true where it can't be": ("-- transaction: true\nSELECT 1;\nVACUUM;\n", 3, "transaction"),
     "a variable without a value": ("SELECT 1;\nSELECT '${NOT_THERE}';\n", 2, "NOT_THERE"),
-    "a requirement that nothing is": ("-- requires: state/0099_nothing\nSELECT 1;\n", 0, "state/0099_nothing"),
+    "a requirement that nothing is": ("-- phase: expand\n-- requires: state/0099_nothing\nSELECT 1;\n", 2, "state/0099_nothing"),
     "a Python script with a syntax error": ("def up(db):\n    db.execute('x'\n", 2, "never closed"),
     "a Python script without up": ("def down(db):\n    pass\n", 0, "up"),
 }
@@ -83,6 +83,7 @@ def test_requirements_in_a_circle_are_told_as_a_circle(tmp_path: Path) -> None:
     assert "state/0001_a" in told
     assert "state/0002_b" in told
     assert "circle" in told
+    assert "0001_a.sql:1" in told
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgres", "mysql", "clickhouse"])

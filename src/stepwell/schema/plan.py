@@ -94,8 +94,7 @@ def make_plan(targets: Sequence[Target], options: Options) -> Plan:
     """Compare, and put what is pending in order. Raises UnknownReference, RequirementCycle."""
     chosen = [target for target in targets if options.database in (None, target.database.name)]
     scripts = {script.reference: script for target in targets for script in target.scripts}
-    needs = find_needs(targets, options.others)
-    ordered = graph.order(needs)
+    needs, ordered = order(targets, options.others)
     again = {s.reference for t in targets for s in t.scripts if s.version in t.history.applied and t.history.due(s)}
     done = {f"{target.database.name}/{version}" for target in targets for version in target.history.applied} - again
     done |= {step.reference for step in options.others if step.complete}
@@ -137,22 +136,18 @@ def make_plan(targets: Sequence[Target], options: Options) -> Plan:
     return plan
 
 
+def order(targets: Sequence[Target], others: Sequence[graph.Step]) -> tuple[dict[str, list[str]], list[str]]:
+    """Every step's requirements, and the steps in their order. Raises UnknownReference, RequirementCycle."""
+    needs = find_needs(targets, others)
+    return needs, graph.order(needs, [*_steps(targets), *others])
+
+
 def find_needs(targets: Sequence[Target], others: Sequence[graph.Step]) -> dict[str, list[str]]:
     """Every step's requirements; a script also requires the one before it in its database.
 
     A contract script waits beside the others, for weeks perhaps: what stands behind it does not wait with it.
     """
-    steps = [
-        graph.Step(
-            script.reference,
-            script.front.requires,
-            str(script.path),
-            was=f"{script.database}/{script.front.was}" if script.front.was else "",
-        )
-        for target in targets
-        for script in target.scripts
-    ]
-    needs = graph.requirements([*steps, *others])
+    needs = graph.requirements([*_steps(targets), *others])
     for target in targets:
         before: Script | None = None
         for script in target.scripts:
@@ -161,6 +156,20 @@ def find_needs(targets: Sequence[Target], others: Sequence[graph.Step]) -> dict[
             if script.front.phase != "contract":
                 before = script
     return needs
+
+
+def _steps(targets: Sequence[Target]) -> list[graph.Step]:
+    return [
+        graph.Step(
+            script.reference,
+            script.front.requires,
+            str(script.path),
+            script.front.requires_lines,
+            was=f"{script.database}/{script.front.was}" if script.front.was else "",
+        )
+        for target in targets
+        for script in target.scripts
+    ]
 
 
 def _wanted(needs: Mapping[str, Sequence[str]], last: str) -> set[str]:
