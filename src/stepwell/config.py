@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,6 +105,7 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
         raise BadProject(f"{FILE} is not UTF-8", where=f"{path}, byte {error.start}") from None
     sections = ("databases", "ledger", "variables", "pressure", "jobs", "lint", "doctor", "window", "notify")
     _check(path, "", content, dict.fromkeys(sections, dict))
+    _refuse_unset(path, content, environment)
     databases = {}
     for name, table in content.get("databases", {}).items():
         section = f"databases.{name}"
@@ -115,7 +116,7 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
             raise BadProject(f"[{section}] has no url", where=str(path), do='Add url = "${DATABASE_URL}".')
         databases[name] = DatabaseConfig(
             name,
-            _expand(table["url"], environment, path, f"{section}.url"),
+            _expand(table["url"], environment),
             table.get("scripts", f"migrations/{name}"),
             *(table.get(key, "") for key in _DATABASE_KEYS[2:]),
         )
@@ -133,10 +134,7 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
             f"[ledger] database = {chosen!r} is none of the databases{did_you_mean(chosen, databases)}",
             where=str(path),
         )
-    variables = {
-        name: _expand(str(value), environment, path, f"variables.{name}")
-        for name, value in content.get("variables", {}).items()
-    }
+    variables = {name: _expand(str(value), environment) for name, value in content.get("variables", {}).items()}
     scheduler = _scheduler(path, content.get("jobs", {}), environment)
     lint_up = _lint_up(path, content.get("lint", {}))
     doctor = _doctor(path, content.get("doctor", {}), environment)
@@ -157,10 +155,9 @@ def _notify(path: Path, table: Mapping[str, Any], environment: Mapping[str, str]
             f"[notify] stuck-after can't be {table['stuck-after']!r}", where=str(path), do='Write it as "15min".'
         )
     urls, escalate = (
-        tuple(_expand(str(url), environment, path, f"notify.{key}") for url in table.get(key, ()))
-        for key in ("urls", "escalate")
+        tuple(_expand(str(url), environment) for url in table.get(key, ())) for key in ("urls", "escalate")
     )
-    return Notify(urls, escalate, _expand(table.get("standby", ""), environment, path, "notify.standby"), stuck)
+    return Notify(urls, escalate, _expand(table.get("standby", ""), environment), stuck)
 
 
 def _window(path: Path, table: Mapping[str, Any]) -> Window:
@@ -187,8 +184,8 @@ def _doctor(path: Path, table: Mapping[str, Any], environment: Mapping[str, str]
         raise BadProject(
             f"[doctor] backup-age can't be {table['backup-age']!r}", where=str(path), do='Write it as "24h" or "90min".'
         )
-    command = _expand(table.get("backup-command", ""), environment, path, "doctor.backup-command")
-    marker = _expand(table.get("backup-marker", ""), environment, path, "doctor.backup-marker")
+    command = _expand(table.get("backup-command", ""), environment)
+    marker = _expand(table.get("backup-marker", ""), environment)
     return Doctor(command, marker, age)
 
 
@@ -220,7 +217,7 @@ def _scheduler(path: Path, jobs: Mapping[str, Any], environment: Mapping[str, st
             where=str(path),
             do='Write both, with scheduler = "tcp://HOST:8786", or neither.',
         )
-    return _expand(jobs.get("scheduler", ""), environment, path, "jobs.scheduler")
+    return _expand(jobs.get("scheduler", ""), environment)
 
 
 def _check(path: Path, section: str, table: Mapping[str, Any], known: Mapping[str, type]) -> None:
@@ -242,16 +239,35 @@ def _listed(words: Iterable[str]) -> str:
     return ", ".join(words)
 
 
-def _expand(text: str, environment: Mapping[str, str], path: Path, key: str) -> str:
-    def value(match: re.Match[str]) -> str:
-        name, default = match.groups()
-        found = environment.get(name) or default
-        if found is None:
-            raise BadProject(
-                f"the environment variable {name} is not set, which {key} needs",
-                where=str(path),
-                do=f"Set it (export {name}=…), or give a default in the file: ${{{name}:-value}}.",
-            )
-        return found
+def _refuse_unset(path: Path, content: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    """All variables that are missing at once: who sets one after the other starts the command anew for each."""
+    unset: dict[str, str] = {}
+    for key, text in _texts(content, ""):
+        for found in VARIABLE.finditer(text):
+            if found[2] is None and not environment.get(found[1]):
+                unset.setdefault(found[1], key)
+    if unset:
+        first = next(iter(unset))
+        raise BadProject(
+            "not set in the environment: " + "; ".join(f"{name}, which {key} needs" for name, key in unset.items()),
+            where=str(path),
+            do=f"Set it (export {first}=…), or give a default in the file: ${{{first}:-value}}.",
+        )
 
-    return VARIABLE.sub(value, text)
+
+def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Every text in a table, with its dotted key."""
+    match value:
+        case str():
+            yield key, value
+        case list():
+            for each in value:
+                yield from _texts(each, key)
+        case dict():
+            for name, each in value.items():
+                yield from _texts(each, f"{key}.{name}" if key else name)
+
+
+def _expand(text: str, environment: Mapping[str, str]) -> str:
+    """A text with its variables filled in; none is without a value by now."""
+    return VARIABLE.sub(lambda found: environment.get(found[1]) or found[2] or "", text)

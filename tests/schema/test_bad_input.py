@@ -46,7 +46,11 @@ BAD_FILES: dict[str, tuple[str | bytes, int, str]] = {
     "a transaction of its own": ("SELECT 1;\nCOMMIT;\n", 2, "COMMIT"),
     "transaction: true where it can't be": ("-- transaction: true\nSELECT 1;\nVACUUM;\n", 3, "transaction"),
     "a variable without a value": ("SELECT 1;\nSELECT '${NOT_THERE}';\n", 2, "NOT_THERE"),
-    "a requirement that nothing is": ("-- phase: expand\n-- requires: state/0099_nothing\nSELECT 1;\n", 2, "state/0099_nothing"),
+    "a requirement that nothing is": (
+        "-- phase: expand\n-- requires: state/0099_nothing\nSELECT 1;\n",
+        2,
+        "state/0099_nothing",
+    ),
     "a Python script with a syntax error": ("def up(db):\n    db.execute('x'\n", 2, "never closed"),
     "a Python script without up": ("def down(db):\n    pass\n", 0, "up"),
 }
@@ -112,7 +116,10 @@ def test_windows_line_ends_a_byte_order_mark_and_semicolons_in_strings_are_no_tr
         ("[database.state]\nurl = 'sqlite:///a.db'\n", "did you mean 'databases'"),
         ("[databases.state]\nurl = 'sqlite:///a.db'\nscript = 'here'\n", "did you mean 'scripts'"),
         ("[databases.state]\nscripts = 'here'\n", "no url"),
-        ("[databases.state]\nurl = '${NOT_SET_ANYWHERE}'\n", "NOT_SET_ANYWHERE"),
+        (
+            "[databases.state]\nurl = '${UNSET_A}'\n[variables]\nb = '${UNSET_B}'\n",
+            "UNSET_A, which databases.state.url needs; UNSET_B",
+        ),
         ("[databases.state]\nurl = 'sqlit:///a.db'\n", "did you mean 'sqlite'"),
         ("[databases.state]\nurl = 'sqlite:///a.db'\n[ledger]\ndatabase = 'stat'\n", "did you mean 'state'"),
         ("[databases.state]\nurl = 'sqlite:///a.db'\nscripts = 'nowhere'\n", "nowhere"),
