@@ -361,6 +361,8 @@ def test_resolve_answers_only_for_what_is_in_doubt(tmp_path: Path) -> None:
         ("up", "--to", "state/0099"),
         ("down", "--to", "state/0099"),
         ("baseline", "state/0099"),
+        ("up", "-x"),
+        ("job", "list", "--nothing"),
     ],
 )
 def test_a_call_that_names_what_is_not_there_ends_with_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:

@@ -21,6 +21,7 @@ import dumping
 import projects
 import writing
 from projects import Project, done
+from stepwell.project import Project as Loaded
 
 FIRST = {
     "postgres": "CREATE TABLE users (id bigint PRIMARY KEY, {column}, n integer DEFAULT 0);\n",
@@ -246,3 +247,30 @@ def test_before_the_contract_the_way_back_loses_nothing(
     done(made("runbook", "sign", "signoff/users-name-unused"))
     assert "applied 1" in done(made("up"))
     assert read(url, "full_name") == {2: ("Ben",)}
+
+
+@pytest.mark.parametrize("name", ["rename-default", "change", "split"])
+def test_what_an_old_server_writes_between_two_statements_of_the_expand_script_is_not_lost(
+    name: str, mysql_url: str, tmp_path: Path
+) -> None:
+    case = CASES[name]
+    made = make(tmp_path, mysql_url, "mysql", case.column)
+    done(made("new", "--three-point", case.sentence))
+    expand = Loaded.load(made.folder, {"STATE_DB_URL": mysql_url}).script(f"state/0002_{case.stem}")
+    expected: dict[int, tuple[Any, ...]] = {}
+    with closing(writing.connect(mysql_url)) as connection:
+        cursor = connection.cursor()
+        for number, statement in enumerate(expand.statements("up", {})):
+            for key, value in enumerate(case.values, start=100 * number):
+                cursor.execute(f"INSERT INTO users (id, {case.old}) VALUES (%s, %s)", (key, value))
+            if number:  # and each row of the round before gets its neighbour's value
+                for key, value in enumerate(case.values[::-1], start=100 * (number - 1)):
+                    cursor.execute(f"UPDATE users SET {case.old} = %s WHERE id = %s", (value, key))
+                    expected[key] = (value,)
+            expected |= {key: (value,) for key, value in enumerate(case.values, start=100 * number)}
+            cursor.execute(statement.text)
+    done(made("baseline", expand.reference))
+    done(made("up", "--wait"))
+    assert "0 do not" in done(made("check"))
+    assert read(mysql_url, case.old) == expected
+    assert read(mysql_url, *case.new) == {key: case.forth(value) for key, (value,) in expected.items()}

@@ -75,6 +75,8 @@ def history(options: argparse.Namespace, output: Output) -> int:
         output.line(f"{moment(act.at)}  {act.step}  {act.act}  {act.who}")
         if act.note:
             output.line(f"  {act.note}")
+    if not acts:
+        output.note(f"nothing was done yet{f' to {options.step}' if options.step else ''}")
     output.result({"acts": [asdict(act) for act in acts]})
     return 0
 

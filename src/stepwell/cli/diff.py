@@ -98,7 +98,9 @@ class _Text:
         if summary.kinds["repeated"]:
             counts += f", {summary.kinds['repeated']:,} repeated"
         if not summary.whole:
-            self._output.line(f"stopped after {plural(summary.differing, 'difference')}: {counts}; --limit N for more")
+            self._output.sentence(
+                f"stopped after {plural(summary.differing, 'difference')}: {counts}; --limit N for more"
+            )
         else:
             rows = f"{summary.left:,} and {summary.right:,} rows"
             self._output.line(f"{rows}: {counts if summary.differing else 'the same'}, {duration(summary.seconds)}")

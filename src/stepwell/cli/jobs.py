@@ -180,6 +180,10 @@ def _percent(share: float) -> str:
 
 def _list(project: Project, output: Output) -> int:
     found = project.overview()
+    if not found:
+        output.note("this project has no job; jobs are files in the folder jobs")
+        output.result({"jobs": []})
+        return 0
     rows: list[tuple[str, ...]] = [("JOB", "STATE", "DONE", "LEFT", "SHARE", "FAILED")]
     rows += [
         (

@@ -103,7 +103,10 @@ def main(given: Sequence[str] | None = None) -> int:
 def _run(given: Sequence[str], output: Output) -> int:
     try:
         _look_up(given)
-        options = _parser(given).parse_args(given)
+        options, unknown = _parser(given).parse_known_args(given)
+        if unknown:
+            called = " ".join(["stepwell", *given[: 2 if given[0] in arguments.VERBS_OF else 1]])
+            raise BadRequest(f"`{called}` does not take {' '.join(unknown)}", f"See {called} --help")
         code: int = options.run(options, output)
         return code
     except StepwellError as error:

@@ -59,7 +59,7 @@ class Output:
         """Put a question to the person at the terminal; no answer is a no."""
         self._clear()
         try:
-            return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+            return input(folded(f"{question} [y/N] ")).strip().lower() in ("y", "yes")
         except EOFError:
             print()
             return False

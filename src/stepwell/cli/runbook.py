@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from typing import Any
 
@@ -173,12 +172,9 @@ def _planned(number: int, move: Move, output: Output) -> None:
 
 def _agreed(output: Output) -> bool:
     """Ask on a terminal. Raises BadRequest where nobody can answer."""
-    if output.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not output.can_ask:
         raise BadRequest("the way back would be gone, and nobody is there to agree", "Say --yes.")
-    try:
-        return input("Go this way back? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
+    return output.ask("Go this way back?")
 
 
 def _as_json(move: Move) -> dict[str, Any]:

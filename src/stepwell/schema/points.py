@@ -63,7 +63,8 @@ def release(targets: Sequence[Target], options: Options) -> Release:
     later |= {reference for reference in contracts if behind[reference] & later}
     mine = {reference: script for reference, script in pending.items() if reference not in later}
     jobs = _jobs(targets, options, behind, mine, contracts | later)
-    if not (jobs or any(script.front.phase for script in mine.values())):
+    first = not any(target.history.applied for target in targets)  # there is no old server
+    if first or not (jobs or any(script.front.phase for script in mine.values())):
         return Release([], [], sorted(later))
     expand = [reference for reference in mine if reference not in contracts]
     unmarked = [reference for reference, script in mine.items() if not script.front.phase]

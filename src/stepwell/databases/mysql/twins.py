@@ -9,21 +9,21 @@ from stepwell.databases.twins import Twins, Written, placed
 
 TRIGGERS = """\
 -- What a server writes into one side is on the other side before its statement ends.
-CREATE TRIGGER {name}_insert BEFORE INSERT ON {table} FOR EACH ROW
-BEGIN
-  IF {new_not_given} THEN -- an old server
-{forth}
-  ELSE
-{always_back}
-  END IF;
-END;
-
 CREATE TRIGGER {name}_update BEFORE UPDATE ON {table} FOR EACH ROW
 BEGIN
   IF {new_changed} THEN -- a new server
 {back}
   ELSEIF {old_changed} THEN
 {forth}
+  END IF;
+END;
+
+CREATE TRIGGER {name}_insert BEFORE INSERT ON {table} FOR EACH ROW
+BEGIN
+  IF {new_not_given} THEN -- an old server
+{forth}
+  ELSE
+{always_back}
   END IF;
 END;"""
 ONLINE = "ALGORITHM=INPLACE, LOCK=NONE"
@@ -43,7 +43,8 @@ def write(twins: Twins) -> Written:
         down="\n".join([*drops, *(f"ALTER TABLE {twins.table} DROP COLUMN {c.name};" for c in twins.new)]),
         contract=_contract(twins, drops),
         fill=",\n    ".join(f"{c.name} = {forth}" for c, forth in zip(twins.new, twins.forth, strict=True)),
-        unfilled=" AND ".join([*(f"{c.name} IS NULL" for c in twins.new), f"{twins.old.name} IS NOT NULL"]),
+        # An old server's rows from between two statements of the script, too: one may have got the new default.
+        unfilled=_different(twins),
         different=_different(twins),
     )
 
