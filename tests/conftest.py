@@ -6,8 +6,6 @@ With pytest-xdist each worker has servers of its own. A test that kills a server
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import warm
 from servers import clickhouse_front as clickhouse_servers
 from servers import mariadb as mariadb_servers
 from servers import postgres as postgres_servers
@@ -137,16 +136,8 @@ class Stepwell:
         timeout: float = 60,
     ) -> Finished:
         """Run it to its end. After `timeout` seconds it is killed: raises subprocess.TimeoutExpired."""
-        ended = subprocess.run(
-            [sys.executable, "-m", "stepwell", *arguments],
-            cwd=cwd or self.folder,
-            env=os.environ | {"PYTHONPATH": str(SOURCE)} | dict(env or {}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-        return Finished(ended.returncode, ended.stdout, ended.stderr)
+        environment = os.environ | {"PYTHONPATH": str(SOURCE)} | dict(env or {})
+        return Finished(*warm.run(arguments, cwd or self.folder, environment, timeout))
 
 
 @pytest.fixture

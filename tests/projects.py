@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dumping
+import warm
 from dumping import Dump
 
 TESTS = Path(__file__).parent
@@ -38,8 +39,8 @@ class Project:
     urls: Mapping[str, str]
 
     def __call__(self, *arguments: str, timeout: float = 120) -> Ended:
-        """Run `stepwell ARGUMENTS` there to its end."""
-        return ended(self.start(*arguments), timeout)
+        """Run `stepwell ARGUMENTS` there to its end; a hanging one is killed and fails the test."""
+        return Ended(*warm.run(arguments, self.folder, self._environment, timeout))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `stepwell ARGUMENTS` and leave it running."""
@@ -47,7 +48,7 @@ class Project:
 
     def killed(self, *arguments: str, timeout: float = 120) -> Ended:
         """Run it through killing.py, which may kill it."""
-        return ended(self._start(str(TESTS / "killing.py"), *arguments), timeout)
+        return Ended(*warm.run(arguments, self.folder, self._environment, timeout, str(TESTS / "killing.py")))
 
     def python(self, text: str, timeout: float = 120) -> Ended:
         """Run a Python program there."""
@@ -70,11 +71,15 @@ class Project:
     def dump(self) -> dict[str, Dump]:
         return {name: dumping.dump(url) for name, url in self.urls.items()}
 
+    @property
+    def _environment(self) -> dict[str, str]:
+        return ENVIRONMENT | {variable(name): url for name, url in self.urls.items()}
+
     def _start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, *arguments],
             cwd=self.folder,
-            env=ENVIRONMENT | {variable(name): url for name, url in self.urls.items()},
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

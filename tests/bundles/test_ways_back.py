@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from dumping import dump
 from stepwell import bundles
 from stepwell.bundles import agent_runs, opik
@@ -49,12 +47,8 @@ def fill(project: Project) -> None:
             agent_runs.generate(relational, analytics, runs=200, seed=1)
 
 
-@pytest.mark.parametrize("state", ["sqlite", "mysql"])
-def test_every_opik_script_has_an_exact_way_back(
-    state: str, clickhouse_url: str, request: pytest.FixtureRequest
-) -> None:
-    state_url = str(request.getfixturevalue(f"{state}_url"))
-    environment = {"STATE_DB_URL": state_url, "ANALYTICS_DB_URL": clickhouse_url}
+def test_every_opik_script_has_an_exact_way_back_on_servers(mysql_url: str, clickhouse_url: str) -> None:
+    environment = {"STATE_DB_URL": mysql_url, "ANALYTICS_DB_URL": clickhouse_url}
     walk(Project.load(bundles.HERE / "opik", environment), OPIK)
 
 

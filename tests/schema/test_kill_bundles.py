@@ -74,6 +74,7 @@ def test_a_way_back_killed_at_every_point_is_finished_by_the_same_down(
     sweep(prepared(request, tmp_path, project), *down, sample=None, again=down)
 
 
+@pytest.mark.soak  # each script's way back by itself is in tests/bundles/test_ways_back.py
 @pytest.mark.parametrize("pair", PAIRS)
 def test_down_then_up_leaves_the_same_schema_and_rows(
     request: pytest.FixtureRequest, tmp_path: Path, pair: str

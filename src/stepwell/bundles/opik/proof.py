@@ -38,16 +38,24 @@ INNER JOIN dataset_version_tags AS tag
 INNER JOIN dataset_versions AS version ON version.id = tag.version_id AND version.dataset_id = dataset.id
 """
 
-# Items by dataset, and an item is one however many rows hold it. Sixteen bytes of hash stand for its ids.
+# An item is one however many rows hold it. Counted in the order that the rows lie in, a dataset's ids at a time.
 _ITEMS = """
-SELECT uniqExact(sipHash128(workspace_id, dataset_id, id))
-FROM dataset_items
+SELECT sum(items)
+FROM (
+    SELECT uniqExact(id) AS items
+    FROM dataset_items
+    GROUP BY workspace_id, dataset_id)
+SETTINGS optimize_aggregation_in_order = 1
 """
 
 _VERSION_1_ITEMS = """
-SELECT uniqExact(sipHash128(workspace_id, dataset_id, id)), count()
-FROM dataset_item_versions
-WHERE dataset_version_id = dataset_id
+SELECT sum(items), sum(item_rows)
+FROM (
+    SELECT uniqExact(id) AS items, count() AS item_rows
+    FROM dataset_item_versions
+    WHERE dataset_version_id = dataset_id
+    GROUP BY workspace_id, dataset_id)
+SETTINGS optimize_aggregation_in_order = 1
 """
 
 _DATASETS_THAT_DIFFER = """
@@ -63,6 +71,7 @@ FULL JOIN (
     GROUP BY workspace_id, dataset_id) AS after
     ON after.workspace_id = before.workspace_id AND after.dataset_id = before.dataset_id
 WHERE before.items != after.items
+SETTINGS optimize_aggregation_in_order = 1
 """
 
 # The newest row of every item against its row in version 1, by hash. An item that only one side has differs too.

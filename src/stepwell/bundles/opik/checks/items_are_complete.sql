@@ -1,11 +1,20 @@
--- Version 1 holds as many items as there are.
+-- Version 1 holds as many items as there are: counted dataset by dataset, in the order that the rows lie in, so that
+-- no more than one dataset's ids are in memory.
 -- expect: equal
 
 -- database: analytics
-SELECT count(DISTINCT workspace_id, dataset_id, id)
-FROM dataset_items
+SELECT sum(items)
+FROM (
+    SELECT count(DISTINCT id) AS items
+    FROM dataset_items
+    GROUP BY workspace_id, dataset_id)
+SETTINGS optimize_aggregation_in_order = 1
 
 -- database: analytics
-SELECT count(DISTINCT workspace_id, dataset_id, id)
-FROM dataset_item_versions
-WHERE dataset_version_id = dataset_id
+SELECT sum(items)
+FROM (
+    SELECT count(DISTINCT id) AS items
+    FROM dataset_item_versions
+    WHERE dataset_version_id = dataset_id
+    GROUP BY workspace_id, dataset_id)
+SETTINGS optimize_aggregation_in_order = 1
