@@ -35,6 +35,8 @@ COLUMNS = "SELECT name, type FROM system.columns WHERE database = ? AND table = 
 
 WRAPPED = re.compile(r"(?:Nullable|LowCardinality)\((.*)\)$")
 RAW = ("String", "FixedString")
+INTEGERS = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
+FRACTIONS = ("Decimal", "DateTime", "DateTime64")
 FLOATS = ("Float32", "Float64", "BFloat16")
 OPAQUE = frozenset(
     {"AggregateFunction", "Dynamic", "JSON", "Map", "Nested", "Object", "SimpleAggregateFunction", "Tuple", "Variant"}
@@ -57,8 +59,20 @@ def columns(database: ClickhouseDatabase, table: str) -> list[Column]:
 def _column(name: str, spelled: str) -> Column:
     bare = _bare(spelled)
     family = bare.partition("(")[0]
-    kind = Kind.ARRAY if family == "Array" else Kind.FLOAT if family in FLOATS else Kind.PLAIN
-    return Column(name, bare, family, kind, "Nullable(" in spelled.partition("Array(")[0], family in RAW)
+    return Column(name, bare, family, _kind(family), "Nullable(" in spelled.partition("Array(")[0], family in RAW)
+
+
+def _kind(family: str) -> Kind:
+    match family:
+        case "Array":
+            return Kind.ARRAY
+        case family if family in INTEGERS:
+            return Kind.INTEGER
+        case family if family in FRACTIONS:
+            return Kind.FRACTION
+        case family if family in FLOATS:
+            return Kind.FLOAT
+    return Kind.PLAIN
 
 
 def _bare(spelled: str) -> str:
@@ -138,9 +152,11 @@ def _bad(pair: Pair, came: str, value: str) -> str:
     elif target.kind is Kind.ARRAY:
         ours, theirs = (f"JSONExtract(ifNull({json}, ''), '{STRINGS}')" for json in (again, came))
         same = f"JSONType(ifNull({came}, '')) = 'Array' AND {ours} = {theirs}"
+    elif pair.wire is Kind.INTEGER:
+        same = f"{value} = {came}"
     elif pair.wire is Kind.FLOAT:
         same = f"{again} = toString(accurateCastOrNull({came}, 'Float64'))"
-    elif target.family == "Decimal":  # SQLite keeps decimals as text, and 1.50 is 1.5
+    elif target.kind is Kind.FRACTION:
         same = f"{again} = if(position({came}, '.') > 0, trimRight(trimRight({came}, '0'), '.'), {came})"
     else:
         same = f"{again} = {came}"
@@ -187,7 +203,9 @@ class Landing:
 
     def __enter__(self) -> Landing:
         self._drop_old_stages()
-        fields = ", ".join(f"{name} Nullable(String)" for name in self._texts)
+        # A text read as a number may wrap: 128 bits hold whatever integer comes, signed or not.
+        types = ["Int128" if pair.wire is Kind.INTEGER else "String" for pair in self._pairs]
+        fields = ", ".join(f"{name} Nullable({type_})" for name, type_ in zip(self._texts, types, strict=True))
         stage = quoted(self._home, f"stepwell_copy_{uuid.uuid4().hex}")
         self._database.query(f"CREATE TABLE {stage} ({fields}) ENGINE = Memory")
         self._stage = stage
@@ -239,7 +257,7 @@ class Landing:
     def _unfit(self, origin: str, place: int) -> list[tuple[Any, ...]]:
         pair, came = self._pairs[place], f"c{place}"
         bad = _bad(pair, came, _value(pair, pair.target.type, came))
-        return self._database.query(f"SELECT {came} FROM {origin} WHERE {bad} LIMIT 1 {_settings()}")
+        return self._database.query(f"SELECT toString({came}) FROM {origin} WHERE {bad} LIMIT 1 {_settings()}")
 
     def _insert(self, origin: str) -> str:
         names = ", ".join(quoted(pair.target.name) for pair in self._pairs)

@@ -14,9 +14,14 @@ LONGEST = 60
 
 
 class Kind(Enum):
-    """What a column's values are, as far as two engines must agree on it. All else travels as plain text."""
+    """What a column's values are, as far as two engines must agree on it. All else travels as plain text.
+
+    An INTEGER has at most 64 bits. A FRACTION is a decimal or a time: zeros at the end of its fraction say nothing.
+    """
 
     PLAIN = auto()
+    INTEGER = auto()
+    FRACTION = auto()
     FLOAT = auto()
     BYTES = auto()
     ARRAY = auto()
@@ -46,7 +51,10 @@ class Pair:
 
     @property
     def wire(self) -> Kind:
-        """What travels: BYTES as hexadecimal digits, an ARRAY as a JSON array of strings, all else as it reads."""
+        """What travels: BYTES as hexadecimal digits, an ARRAY as a JSON array of strings, all else as it reads.
+
+        An INTEGER may stay a number, and a FRACTION keep its zeros: between two of a kind nobody need spell them anew.
+        """
         if Kind.BYTES in (self.source.kind, self.target.kind):
             return Kind.BYTES
         return self.source.kind if self.source.kind is self.target.kind else Kind.PLAIN

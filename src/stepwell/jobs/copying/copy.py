@@ -83,9 +83,10 @@ def copy_into(
     if isinstance(landing, clickhouse.Landing):
         landing.follow(f"{source.name} {select} {condition.parameters!r}")
         try:
-            with reach.reached(source, target) as query:
+            with reach.reached(source, target) as query, ThreadPoolExecutor(1) as beside:
+                count = beside.submit(source.query, f"SELECT count(*) {found}", condition.parameters)
                 landing.draw(query(select, condition.parameters))
-            return int(source.query(f"SELECT count(*) {found}", condition.parameters)[0][0])
+                return int(count.result()[0][0])
         except reach.OutOfReach as reason:
             LOG.info("rows of %s come to %s through this process: %s", source.name, target.name, reason)
     theirs.prepare(source)

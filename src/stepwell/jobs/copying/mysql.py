@@ -28,9 +28,11 @@ SET
   SESSION sql_mode = CONCAT(@@SESSION.sql_mode, ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO')
 """
 
+UTF8 = "CHARACTER SET utf8mb4"
 FLOATS = frozenset({"float", "double"})
 BINARY = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
-INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "bit"})
+INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "bit", "year"})
+FRACTIONS = frozenset({"decimal", "datetime", "time", "timestamp"})
 
 
 def columns(database: Database, table: str) -> list[Column]:
@@ -45,8 +47,20 @@ def _column(
 ) -> Column:
     if characters:
         spelled += f" CHARACTER SET {characters} COLLATE {collation}"
-    kind = Kind.FLOAT if family in FLOATS else Kind.BYTES if family in BINARY else Kind.PLAIN
-    return Column(name, spelled, family, kind, bool(nullable), family in BINARY)
+    return Column(name, spelled, family, _kind(family), bool(nullable), family in BINARY)
+
+
+def _kind(family: str) -> Kind:
+    match family:
+        case family if family in INTEGERS:
+            return Kind.INTEGER
+        case family if family in FRACTIONS:
+            return Kind.FRACTION
+        case family if family in FLOATS:
+            return Kind.FLOAT
+        case family if family in BINARY:
+            return Kind.BYTES
+    return Kind.PLAIN
 
 
 def prepare(database: Database) -> None:
@@ -54,25 +68,37 @@ def prepare(database: Database) -> None:
 
 
 def text(column: Column, wire: Kind, value: str) -> str:
-    """SQL for the text of a value of this column, whatever the session's time zone and mode."""
+    """SQL for the text of a value of this column, whatever the session's time zone and mode.
+
+    By CONCAT and not by CAST, which takes half as long again.
+    """
+    if wire is Kind.INTEGER:
+        return f"{value} + 0"  # not its zeros to the left
+    if column.kind is Kind.FRACTION:
+        return _untrimmed(column, value) if wire is Kind.FRACTION else _trimmed(_untrimmed(column, value))
     match column.family:
         case family if family in BINARY:
             return f"LOWER(HEX({value}))"
-        case family if family in INTEGERS or family == "year":
-            return f"CAST({value} + 0 AS CHAR)"  # not its zeros to the left
-        case "decimal":
-            return _trimmed(f"CAST({value} + 0 AS CHAR)")
+        case family if family in INTEGERS:
+            return f"CONCAT({value} + 0)"
         case "float" | "double":
             return f"CAST({value} + 0e0 AS CHAR)"  # FLOAT would be written with six digits
-        case "datetime" | "time":
-            return _trimmed(f"CAST({value} AS CHAR)")
+        case "date":
+            return f"CONCAT({value})"
+        case "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" if UTF8 in column.type:
+            return value
+    return f"CONVERT({value} USING utf8mb4)"
+
+
+def _untrimmed(column: Column, value: str) -> str:
+    """SQL for the text of a decimal or a time, with the zeros at its end: to take them off costs more than to read."""
+    match column.family:
+        case "decimal":
+            return f"CONCAT({value} + 0)"
         case "timestamp":
             moment = f"TIMESTAMP'1970-01-01 00:00:00' + INTERVAL UNIX_TIMESTAMP({value}) SECOND"
-            text = _trimmed(f"CAST({moment} AS CHAR)")
-            return f"IF(UNIX_TIMESTAMP({value}) = 0, '0000-00-00 00:00:00', {text})"
-        case "date":
-            return f"CAST({value} AS CHAR)"
-    return f"CONVERT({value} USING utf8mb4)"
+            return f"IF(UNIX_TIMESTAMP({value}) = 0, '0000-00-00 00:00:00', CONCAT({moment}))"
+    return f"CONCAT({value})"
 
 
 def _trimmed(number: str) -> str:
@@ -152,8 +178,8 @@ class Landing:
         elif pair.target.family == "json":
             same = f"({value} IS NULL) = ({came} IS NULL)"  # its spelling may change, its meaning does not
         else:
-            again = text(pair.target, pair.wire, value)
-            if pair.target.family == "decimal":  # SQLite keeps decimals as text, and 1.50 is 1.5
+            again = text(pair.target, Kind.PLAIN if pair.target.kind is Kind.FRACTION else pair.wire, value)
+            if pair.target.kind is Kind.FRACTION:
                 came = _trimmed(came)
             same = f"CAST(CONVERT({again} USING utf8mb4) AS BINARY) <=> CAST({came} AS BINARY)"
         return f"NOT ({same})" if pair.target.nullable else f"({came} IS NULL OR NOT ({same}))"

@@ -43,7 +43,15 @@ TEXTS = {
     "bytea": "encode({}, 'hex')",
     "timestamptz": "({} AT TIME ZONE 'UTC')::text",
 }
-KINDS = {"float4": Kind.FLOAT, "float8": Kind.FLOAT, "bytea": Kind.BYTES}
+KINDS = {
+    "int2": Kind.INTEGER,
+    "int4": Kind.INTEGER,
+    "int8": Kind.INTEGER,
+    "numeric": Kind.FRACTION,
+    "float4": Kind.FLOAT,
+    "float8": Kind.FLOAT,
+    "bytea": Kind.BYTES,
+}
 
 
 def columns(database: Database, table: str) -> list[Column]:
@@ -63,6 +71,10 @@ def text(column: Column, wire: Kind, value: str) -> str:
     """SQL for the text of a value of this column."""
     if column.kind is Kind.ARRAY:
         return f"array_to_json(({value})::text[])::text"
+    if wire is Kind.INTEGER:
+        return f"({value})::int8"
+    if wire is Kind.FRACTION:
+        return f"({value})::text"
     return TEXTS.get(column.family, "({})::text").format(value)
 
 
@@ -122,6 +134,8 @@ class Landing:
         again = text(pair.target, pair.wire, value)
         if pair.wire is Kind.FLOAT:
             differs = f"({value})::float8 IS DISTINCT FROM {came}::float8"
+        elif pair.wire is Kind.INTEGER:
+            differs = f"({value})::text IS DISTINCT FROM {came}"
         elif pair.target.family == "numeric":
             differs = f"{value} IS DISTINCT FROM {came}::numeric"
         elif pair.target.kind is Kind.ARRAY:
