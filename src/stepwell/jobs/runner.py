@@ -22,7 +22,7 @@ from stepwell.databases.database import Database
 from stepwell.errors import Fenced, JobStalled, Refused, StepwellError, UnfitKey
 from stepwell.jobs import preflight, sources
 from stepwell.jobs.batch import Connections
-from stepwell.jobs.definition import Definition, Drain, Groups
+from stepwell.jobs.definition import Definition, Drain, Groups, Keyset
 from stepwell.jobs.lease import Lease
 from stepwell.jobs.limits import MOST_WORKERS, Limits
 from stepwell.jobs.pressure import Governor, Thresholds
@@ -97,6 +97,19 @@ def _silent(progress: Progress) -> None:
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """The rows behind a place, as they were found while the batch before them ran."""
+
+    place: str
+    rows: int
+    found: tuple[sources.Scope, sources.Key]
+
+    def serves(self, place: str, rows: int) -> bool:
+        """Whether it is still what is asked for: `rows` may have been learned anew since, but by little."""
+        return self.place == place and 0.8 * rows <= self.rows <= 1.1 * rows
+
+
 def run(
     definition: Definition,
     site: Site,
@@ -142,6 +155,7 @@ class _Run:
     waiting: deque[tuple[float, Task]] = field(default_factory=deque)
     tries: dict[int, int] = field(default_factory=dict)
     groups: deque[tuple[Any, int]] = field(default_factory=deque)
+    ahead: _Ahead | None = None
     local: threading.local = field(default_factory=threading.local)
     opened: list[Connections] = field(default_factory=list)
     done: int = 0
@@ -323,6 +337,7 @@ class _Run:
         """Migrate from `place` on to the last key; returns where it ended. What an earlier run began comes first."""
         exhausted = False
         self.groups.clear()
+        self.ahead = None
         self.retry_failed()
         failed = self.failed()
         while not (exhausted and not self.waiting and not self.pending):
@@ -344,10 +359,13 @@ class _Run:
             if not self.pending:
                 time.sleep(0.02)
                 continue
+            if not (exhausted or halted or self.waiting or self.ahead):
+                self.look_ahead(size, place, failed)
             done, _ = wait(self.pending, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in done:
                 self.take(_report(future, self.pending.pop(future)), size)
-            failed = self.failed() if done and self.tries else failed
+            if done and self.tries:
+                failed, self.ahead = self.failed(), None
         return place
 
     def retry_failed(self) -> None:
@@ -374,16 +392,17 @@ class _Run:
 
     def cut(self, size: BatchSize, place: str, failed: tuple[sources.Key, ...]) -> tuple[Task, str] | None:
         """The next batch, recorded as begun, and the place behind it. None when there is nothing behind `place`."""
-        definition, limits = self.definition, self.limits
-        size.target = limits.target or definition.target
-        rows = min(size.rows, limits.size or size.rows, definition.largest or size.rows)
+        definition, rows = self.definition, self.wanted(size)
         behind = sources.load_key(place) if place else None
+        ahead, self.ahead = self.ahead, None
         if isinstance(definition.source, Drain):
             behind = behind if self.pending else None
         if isinstance(definition.source, Groups):
             # To count the groups is to read the table: it is done once for many batches.
             self.groups = self.groups or sources.next_groups(self.source, definition.source, behind, failed)
             found = sources.pack(self.groups, rows)
+        elif ahead and ahead.serves(place, rows):
+            found = ahead.found
         else:
             found = sources.next_scope(self.source, definition.source, behind, rows, failed)
         if found is None:
@@ -393,6 +412,18 @@ class _Run:
         place, text = sources.dump_key(last), sources.dump(scope)
         number = self.begin([text], place)
         return Task(definition.name, number, self.lease.token, text), place
+
+    def wanted(self, size: BatchSize) -> int:
+        """Rows of the next batch: as learned, within what a person and the job's author allow."""
+        size.target = self.limits.target or self.definition.target
+        return min(size.rows, self.limits.size or size.rows, self.definition.largest or size.rows)
+
+    def look_ahead(self, size: BatchSize, place: str, failed: tuple[sources.Key, ...]) -> None:
+        """Find the next rows of a keyset while workers are busy: a range holds for rows that come meanwhile, too."""
+        if isinstance(self.definition.source, Keyset) and place:
+            rows = self.wanted(size)
+            found = sources.next_scope(self.source, self.definition.source, sources.load_key(place), rows, failed)
+            self.ahead = _Ahead(place, rows, found) if found else None
 
     def begin(self, scopes: list[str], place: str, replaces: int = 0, retried: Sequence[str] = ()) -> int:
         """Record batches as begun; returns the number of the first."""
