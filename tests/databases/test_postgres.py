@@ -485,6 +485,37 @@ def test_a_terminated_connection_is_lost_and_can_be_opened_again(
     assert database.columns("t") == []
 
 
+def test_rows_come_out_in_whole_lines_however_many(database: Database) -> None:
+    chunks = list(database.unload("SELECT n, repeat('x', 90) FROM generate_series(1, 200000) AS n"))
+    assert len(chunks) > 1
+    assert all(chunk.endswith(b"\n") for chunk in chunks)
+    assert [int(line[:-91]) for line in b"".join(chunks).splitlines()] == list(range(1, 200001))
+
+
+def test_what_fails_behind_rows_that_came_is_an_error(database: Database) -> None:
+    with pytest.raises(Refused, match="division by zero"), database.transaction():
+        list(database.unload("SELECT 1 / (5000 - n) FROM generate_series(1, 10000) AS n"))
+    assert database.query("SELECT 1") == [(1,)]
+
+
+def test_rows_that_nobody_reads_to_the_end_leave_a_usable_connection(database: Database) -> None:
+    rows = database.unload("SELECT n, repeat('x', 90) FROM generate_series(1, 1000000) AS n")
+    next(rows)
+    rows.close()
+    assert database.query("SELECT 1") == [(1,)]
+
+
+def test_a_connection_that_is_terminated_between_rows_is_lost(
+    database: PostgresDatabase, other: psycopg.Connection[Any]
+) -> None:
+    pid = database.query("SELECT pg_backend_pid()")[0][0]
+    rows = database.unload("SELECT n, repeat('x', 90) FROM generate_series(1, 10000000) AS n")
+    next(rows)
+    other.execute("SELECT pg_terminate_backend(%s)", (pid,))
+    with pytest.raises(ConnectionLost):
+        list(rows)
+
+
 def test_a_server_killed_in_the_middle_is_a_lost_connection(tmp_path: Path) -> None:
     server = start(tmp_path)
     try:

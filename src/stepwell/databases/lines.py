@@ -41,20 +41,16 @@ def decode(lines: bytes, errors: str = "strict") -> list[list[str | None]]:
     return [[_value(field) for field in line.split("\t")] for line in lines.decode(errors=errors).split("\n")[:-1]]
 
 
-def chunks(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Blocks cut anywhere, as chunks of whole lines."""
-    held: list[bytes] = []
-    size = 0
+def chunks(blocks: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes]:
+    """Blocks cut anywhere, as chunks of whole lines. A block may be a single line: what is done for one is little."""
+    held = bytearray()
     for block in blocks:
-        held.append(block)
-        size += len(block)
-        if size >= CHUNK and (end := block.rfind(b"\n") + 1):
-            rest = block[end:]
-            held[-1] = block[:end]
-            yield b"".join(held)
-            held, size = [rest], len(rest)
-    if size:
-        yield b"".join(held)
+        held += block
+        if len(held) >= CHUNK and (end := held.rfind(b"\n", len(held) - len(block)) + 1):
+            yield bytes(held[:end])
+            del held[:end]
+    if held:
+        yield bytes(held)
 
 
 def _joined(lines: list[str]) -> bytes:

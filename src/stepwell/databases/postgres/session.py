@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+import selectors
 import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from psycopg.pq import TransactionStatus
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGconn
 from psycopg.types.string import TextLoader
 
 from stepwell import __version__
@@ -196,8 +199,8 @@ class Session:
         started = time.monotonic()
         try:
             self._begin()
-            with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-                yield from lines.chunks(map(bytes, copy))
+            with self._connection.cursor() as cursor, cursor.copy(statement.encode()):
+                yield from lines.chunks(_sent(self._connection.pgconn))
         except psycopg.Error as error:
             self._refuse(error, 0, started, placed=False)
 
@@ -350,3 +353,18 @@ def _advice(said: str, url: Url) -> str:
         if re.search(pattern, said, re.IGNORECASE):
             return advice.format(host=url.host, port=url.port or 5432, user=url.user or "?", database=url.database)
     return "Correct what the server complains of, then run the command again."
+
+
+def _sent(connection: PGconn) -> Iterator[memoryview]:
+    """The lines that a COPY sends, from libpq itself: psycopg does so much for each that it is most of the time."""
+    with selectors.DefaultSelector() as arrival:
+        arrival.register(connection.socket, selectors.EVENT_READ)
+        while (found := connection.get_copy_data(1))[0] >= 0:
+            if found[0]:
+                yield found[1]
+            else:
+                arrival.select()
+                connection.consume_input()
+    for result in list(iter(connection.get_result, None)):  # only behind the last it is known whether we are connected
+        if result.status == ExecStatus.FATAL_ERROR:
+            raise error_from_result(result)

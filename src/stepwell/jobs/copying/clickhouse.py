@@ -239,8 +239,9 @@ class Landing:
 
     def draw(self, origin: str) -> None:
         """Add those rows of an origin that are not there yet, in one statement. Raises NotExact."""
+        command = Command(text=self._insert(origin), tag=f"{self._tag} {uuid.uuid4()}")
         try:
-            self._database.run(Command(text=self._insert(origin), tag=f"{self._tag} {uuid.uuid4()}"))
+            self._database.send(command.text, command)
         except Refused as error:
             if type(error) is not Refused or not self._readable(origin):
                 raise
