@@ -47,7 +47,7 @@ OUTAGE_TRIES = 8
 LONGEST_TURN = 0.1
 """Seconds between two batches on a database with one writer, at most: SQLite's longest pause between two looks."""
 
-QUIET_PAUSE = 0.2
+QUIET_PAUSE = 0.05
 """Seconds between two passes that found nothing, in a run that is waited for."""
 
 
