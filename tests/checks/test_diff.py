@@ -19,6 +19,7 @@ import checking
 import dumping
 from stepwell.checks.diff import hashes, ranges, rows
 from stepwell.checks.diff.run import Begun, Request, Summary
+from stepwell.checks.diff.side import Side
 from stepwell.errors import NotComparable
 
 Row = tuple[Any, ...]
@@ -216,6 +217,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "ROWS", 4)
     monkeypatch.setattr(ranges, "FEW", 2)
     monkeypatch.setattr(ranges, "PARTS", 3)
+    monkeypatch.setattr(Side, "most", 3)
     monkeypatch.setattr(hashes, "DIGITS", 1)
     monkeypatch.setattr(hashes, "PASS", 3)
 
@@ -246,6 +248,15 @@ def test_it_is_so_for_many_more_tables(
     bench: Bench, small: None, tables: tuple[list[Row], list[Row]], key: str
 ) -> None:
     agree(bench, tables, key)
+
+
+@each_pair
+def test_the_least_and_the_greatest_key_there_are_lie_in_one_table(bench: Bench) -> None:
+    ends = [(key, None, *EMPTY) for key in (-(2**63), 0, 2**63 - 1)]
+    bench.fill(ends, [ends[0], *ends[2:]])
+    found = bench.diff()
+    assert found.kinds == [("missing", ("0",))]
+    assert (found.summary.left, found.summary.right) == (3, 2)
 
 
 def agree(bench: Bench, tables: tuple[list[Row], list[Row]], key: str) -> None:

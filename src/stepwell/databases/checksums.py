@@ -5,8 +5,7 @@ of any length stands behind its length, `5,apple`, and as its MD5 where it is lo
 different rows never have the same text, and a text has a bound. From there on the engines share one function: MD5.
 
     columns   what a table has, in terms that engines share
-    digest    rows in the order of an integer key: how many, and the MD5 of their texts one behind the other
-    digests   the same for many small parts at once
+    digests   ranges of an integer key: how many rows each has, and the MD5 of their texts one behind the other
     buckets   rows in no order, in groups by the MD5 of their key: how many, and the sum of their texts' MD5s
     text      one value, readable, for rows that are fetched
 
@@ -135,16 +134,12 @@ class Checksums(Protocol):
     def row(self, columns: Sequence[Spelled]) -> str:
         """SQL for the text of a row."""
 
-    def digest(self, row: str, key: str, found: str, most: int) -> str:
-        """A SELECT of one row: how many rows there are, and the MD5 of their texts in the order of `key`.
+    def digests(self, row: str, key: str, found: str, ranges: Sequence[tuple[int, int]], most: int) -> str:
+        """A SELECT: each range's place among them, how many rows it has, the MD5 of their texts in the order of `key`.
 
-        `found` is SQL from FROM on. Of more than `most` rows the count is over `most`, the MD5 worth nothing.
-        """
-
-    def digests(self, row: str, key: str, found: str, low: int, width: int) -> str:
-        """A SELECT of the same for parts of `width` keys from `low` on: the part's number, the count, the MD5.
-
-        The keys lie so near to `low` that their distance is no great number.
+        `found` is SQL from FROM on. The ranges, from the first to the last key of each, follow one another and have one
+        width, the last may have less; one without rows may be left out. Of more than `most` rows the count is over
+        `most`, while its MD5 and whatever is said of the ranges behind it are worth nothing.
         """
 
     def position(self, row: str) -> str:

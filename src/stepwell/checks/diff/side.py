@@ -84,16 +84,13 @@ class Side:
         text = f"SELECT count(*) FROM (SELECT 1 AS stepwell_one {self.found} AND {condition} {limit}) AS counted"
         return int(self.database.query(text)[0][0])
 
-    def digest(self, condition: str) -> Digest:
-        """The digest of the rows with a condition."""
-        text = self.sql.digest(self.row, self.number, f"{self.found} AND {condition}", self.most)
-        count, md5 = self.database.query(text)[0]
-        return int(count), (str(md5) if count else None)
-
-    def digests(self, condition: str, low: int, width: int) -> dict[int, Digest]:
-        """The digests of parts of `width` keys from `low` on, by their number; none of a part without rows."""
-        text = self.sql.digests(self.row, self.number, f"{self.found} AND {condition}", low, width)
-        return {int(part): (int(count), str(md5)) for part, count, md5 in self.database.query(text)}
+    def digests(self, ranges: Sequence[tuple[int, int]]) -> list[Digest]:
+        """The digest of each range, as `Checksums.digests` has them."""
+        text = self.sql.digests(self.row, self.number, self.found, ranges, self.most)
+        digests: list[Digest] = [(0, None)] * len(ranges)
+        for place, count, md5 in self.database.query(text):
+            digests[int(place)] = int(count), md5 and str(md5)
+        return digests
 
     def buckets(self, digits: int) -> dict[str, tuple[int, int]]:
         """Rows in buckets by the first digits of their position: how many, and the sum of their MD5s."""
@@ -101,11 +98,16 @@ class Side:
         return {str(bucket): (int(count), int(total) % 2**64) for bucket, count, total in self.database.query(text)}
 
     def rows(self, condition: str, position: str, order: str) -> Iterator[Row]:
-        """The rows with a condition in an order, each behind its position; read in the side's thread, a block ahead."""
+        """The rows with a condition in an order, each behind its position.
+
+        They are read in the side's thread, from this call on, a block ahead.
+        """
         texts = [self.sql.text(column) for column in (*self.key, *self.rest)]
         select = ", ".join(f"{text} AS {POSITION}{place or ''}" for place, text in enumerate([position, *texts]))
         rows = self._read(f"SELECT {select} {self.found} AND {condition} ORDER BY {order}")
-        coming = self.ask(_block, rows)
+        return self._following(rows, self.ask(_block, rows))
+
+    def _following(self, rows: Iterator[Row], coming: Future[list[Row]]) -> Iterator[Row]:
         while block := coming.result():
             coming = self.ask(_block, rows)
             yield from block

@@ -13,8 +13,8 @@ from stepwell.databases.clickhouse.names import quote as quoted
 if TYPE_CHECKING:
     from stepwell.databases.clickhouse import ClickhouseDatabase
 
-DIGEST = 8 << 20
-"""Bytes of rows in one digest."""
+DIGEST = 4 << 20
+"""Bytes of rows in one digest: those of all ranges of a statement are held at once."""
 
 COLUMNS = """
 SELECT name, type
@@ -133,21 +133,24 @@ def _framed(spelled: Spelled) -> str:
     return f"ifNull({value}, 'N')" if spelled.column.nullable else value
 
 
-def digest(row: str, key: str, found: str, most: int) -> str:
-    """How many rows, and their MD5. In one thread: several put rows out of order, and cost more than so few rows."""
-    return f"""
-        SELECT count(), lower(hex(MD5(arrayStringConcat(groupArray(stepwell_row), ';'))))
-        FROM (SELECT {row} AS stepwell_row {found} ORDER BY {key} LIMIT {most + 1})
-        SETTINGS output_format_decimal_trailing_zeros = 0, max_threads = 1
+def digests(row: str, key: str, found: str, ranges: Sequence[tuple[int, int]], most: int) -> str:
+    """All ranges in one pass, in one thread: several put rows out of order.
+
+    Where the limit cuts rows off, one of the ranges before the cut has more than `most`.
     """
-
-
-def digests(row: str, key: str, found: str, low: int, width: int) -> str:
-    """The same for parts."""
+    low, high = ranges[0]
+    # Keys of 64 bits may lie further apart than 64 bits can say, and of a number that large a literal is a float.
     return f"""
-        SELECT stepwell_part, count(), lower(hex(MD5(arrayStringConcat(groupArray(stepwell_row), ';'))))
-        FROM (SELECT intDiv({key} - ({low}), {width}) AS stepwell_part, {row} AS stepwell_row {found} ORDER BY {key})
-        GROUP BY stepwell_part
+        SELECT stepwell_place, count(), lower(hex(MD5(arrayStringConcat(groupArray(stepwell_row), ';'))))
+        FROM (
+          SELECT
+            intDiv(toInt128({key}) - toInt128('{low}'), toInt128('{high - low + 1}')) AS stepwell_place,
+            {row} AS stepwell_row
+          {found} AND {key} BETWEEN {low} AND {ranges[-1][1]}
+          ORDER BY {key}
+          LIMIT {most * len(ranges) + 1}
+        )
+        GROUP BY stepwell_place
         SETTINGS output_format_decimal_trailing_zeros = 0, max_threads = 1
     """
 

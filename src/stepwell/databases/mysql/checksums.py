@@ -14,7 +14,7 @@ __all__ = [
     "bucket",
     "buckets",
     "columns",
-    "digest",
+    "digests",
     "estimate",
     "position",
     "prepare",
@@ -167,21 +167,15 @@ def _framed(spelled: Spelled) -> str:
     return f"{shown}, IF({length} > {LONG}, MD5({value}), {value})"
 
 
-def digest(row: str, key: str, found: str, most: int) -> str:
-    """How many rows, and their MD5."""
-    return f"SELECT COUNT(*), MD5(GROUP_CONCAT({row} ORDER BY {key} SEPARATOR ';')) {found}"
-
-
-def digests(row: str, key: str, found: str, low: int, width: int) -> str:
-    """The same for parts."""
-    return f"""
-        SELECT
-          ({key} - ({low})) DIV {width} AS stepwell_part,
-          COUNT(*),
-          MD5(GROUP_CONCAT({row} ORDER BY {key} SEPARATOR ';'))
-        {found}
-        GROUP BY stepwell_part
-    """
+def digests(row: str, key: str, found: str, ranges: Sequence[tuple[int, int]], most: int) -> str:
+    """Range by range, each in the order of the key's index: groups would be sorted."""
+    return "UNION ALL".join(
+        f"""
+        SELECT {place}, COUNT(*), MD5(GROUP_CONCAT({row} ORDER BY {key} SEPARATOR ';'))
+        {found} AND {key} BETWEEN {low} AND {high}
+        """
+        for place, (low, high) in enumerate(ranges)
+    )
 
 
 def position(row: str) -> str:

@@ -13,7 +13,7 @@ __all__ = [
     "bucket",
     "buckets",
     "columns",
-    "digest",
+    "digests",
     "estimate",
     "position",
     "prepare",
@@ -166,21 +166,21 @@ def _framed(spelled: Spelled) -> str:
     return f"{shown}, CASE WHEN {length} > {LONG} THEN md5({value}) ELSE {value} END"
 
 
-def digest(row: str, key: str, found: str, most: int) -> str:
-    """How many rows, and their MD5. The order comes from the key's index, so nothing is sorted."""
-    return f"""
-        SELECT count(*), md5(string_agg(stepwell_row, ';'))
-        FROM (SELECT {row} AS stepwell_row {found} ORDER BY {key} LIMIT {most + 1}) AS in_order
-    """
-
-
-def digests(row: str, key: str, found: str, low: int, width: int) -> str:
-    """The same for parts."""
-    return f"""
-        SELECT ({key} - ({low})) / {width}, count(*), md5(string_agg({row}, ';' ORDER BY {key}))
-        {found}
-        GROUP BY 1
-    """
+def digests(row: str, key: str, found: str, ranges: Sequence[tuple[int, int]], most: int) -> str:
+    """Range by range, each in the order of the key's index: groups would be sorted."""
+    # Bounds that are written out let the planner see how few rows they are. It would not know those of a join.
+    return "UNION ALL".join(
+        f"""
+        SELECT {place}, count(*), md5(string_agg(stepwell_row, ';'))
+        FROM (
+          SELECT {row} AS stepwell_row
+          {found} AND {key} BETWEEN {low} AND {high}
+          ORDER BY {key}
+          LIMIT {most + 1}
+        ) AS in_order
+        """
+        for place, (low, high) in enumerate(ranges)
+    )
 
 
 def position(row: str) -> str:

@@ -88,21 +88,20 @@ def row(columns: Sequence[Spelled]) -> str:
     return " || ',' || ".join(f"stepwell_frame({text(c)}, {int(c.form in BOUNDED)})" for c in columns)
 
 
-def digest(row: str, key: str, found: str, most: int) -> str:
-    """How many rows, and their MD5."""
-    return f"""
-        SELECT count(*), stepwell_digest(stepwell_row)
-        FROM (SELECT {row} AS stepwell_row {found} ORDER BY {key} LIMIT {most + 1})
-    """
-
-
-def digests(row: str, key: str, found: str, low: int, width: int) -> str:
-    """The same for parts."""
-    return f"""
-        SELECT stepwell_part, count(*), stepwell_digest(stepwell_row)
-        FROM (SELECT ({key} - ({low})) / {width} AS stepwell_part, {row} AS stepwell_row {found} ORDER BY {key})
-        GROUP BY stepwell_part
-    """
+def digests(row: str, key: str, found: str, ranges: Sequence[tuple[int, int]], most: int) -> str:
+    """Range by range, each in the order of the key's index."""
+    return "UNION ALL".join(
+        f"""
+        SELECT {place}, count(*), stepwell_digest(stepwell_row)
+        FROM (
+          SELECT {row} AS stepwell_row
+          {found} AND {key} BETWEEN {low} AND {high}
+          ORDER BY {key}
+          LIMIT {most + 1}
+        )
+        """
+        for place, (low, high) in enumerate(ranges)
+    )
 
 
 def position(row: str) -> str:
