@@ -260,6 +260,10 @@ class Landing:
         bad = _bad(pair, came, _value(pair, pair.target.type, came))
         return self._database.query(f"SELECT toString({came}) FROM {origin} WHERE {bad} LIMIT 1 {_settings()}")
 
+    def _is_empty(self) -> bool:
+        """Whether the table has no row at all, and so none of ours: then there is nothing to leave out."""
+        return not self._database.query(f"SELECT 1 FROM {self._table} LIMIT 1")
+
     def _insert(self, origin: str) -> str:
         names = ", ".join(quoted(pair.target.name) for pair in self._pairs)
         values = [_value(pair, pair.target.type, f"c{place}") for place, pair in enumerate(self._pairs)]
@@ -268,7 +272,7 @@ class Landing:
             f"NOT throwIf({_bad(pair, f'c{place}', f'v{place}')}, 'not exact: c{place}')"
             for place, pair in enumerate(self._pairs)
         ]
-        if self._key:
+        if self._key and not self._is_empty():
             place_of = {pair.target.name: place for place, pair in enumerate(self._pairs)}
             theirs = ", ".join(map(quoted, self._key))
             known = ", ".join(f"assumeNotNull(v{place_of[name]})" for name in self._key)
