@@ -13,9 +13,10 @@ from stepwell.errors import RequirementCycle, UnknownReference
 class Step:
     """One node: its reference (`state/0042_items`), what it requires as written, and where: a file, and the `lines`.
 
-    `complete` and `note` ('63 %') are of steps that no database's history tells about, such as jobs. A `gate` is
-    looked at when a step that requires it would start, and no sooner. `holds` are gates without which it does not
-    count as complete: who requires it requires them, too. `was` is a reference that it had before.
+    A `complete` step needs no more what it requires. `note` ('63 %') is of steps that no database's history tells
+    about, such as jobs. A `gate` is looked at when a step that requires it would start, and no sooner. `holds` are
+    gates without which it does not count as complete: who requires it requires them, too. `was` is a reference that
+    it had before.
     """
 
     reference: str
@@ -55,6 +56,8 @@ def requirements(steps: Sequence[Step]) -> dict[str, list[str]]:
                 raise UnknownReference(step.reference, text, step.where, [], others)
         for index, text in enumerate(step.requires):
             matches = [text] if text in known else find(text, known) or [before[was] for was in find(text, before)]
+            if not matches and step.complete:
+                continue  # it was there when it was needed: what is done with may be taken away
             if len(matches) != 1:
                 raise UnknownReference(step.reference, text, step.place(index), sorted(matches), others)
             found[step.reference] += matches

@@ -189,6 +189,9 @@ def test_an_old_and_a_new_server_live_through_it(
         done(made("runbook", "sign", f"signoff/users-{case.old}-unused"))
         assert "applied 1" in done(made("up"))
     assert read(url, *case.new) == other | new.rows
+    for folder in ("jobs", "checks"):  # their work is done
+        (made.folder / folder / f"{case.stem}.sql").unlink()
+    assert "applied 0" in done(made("up"))
     with pytest.raises(Exception, match=case.old):
         read(url, case.old)
 

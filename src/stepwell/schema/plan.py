@@ -165,6 +165,7 @@ def _steps(targets: Sequence[Target]) -> list[graph.Step]:
             script.front.requires,
             str(script.path),
             script.front.requires_lines,
+            complete=script.version in target.history.applied,
             was=f"{script.database}/{script.front.was}" if script.front.was else "",
         )
         for target in targets

@@ -63,8 +63,10 @@ def compose(change: Change, database: str, versions: list[str]) -> Files:
             scripts.append((turned, text))
             needs = [f"{database}/{turned}", f"check/{step}", f"signoff/{unused}-unwritten"]
             last = "server that writes it"
+        done_with = " and ".join(f"{folder}/{stem}.sql" for folder in (["jobs"] if job else []) + ["checks"])
         text = (
             f"-- Takes {table}.{old} away: from here on no {last} can run. The sign-off says that none does.\n"
+            f"-- Where it is applied, {done_with} {'are' if job else 'is'} done with: remove the file.\n"
             f"-- phase: contract\n-- requires: {', '.join(needs)}\n"
             f"{'' if written.transaction else '-- transaction: false' + chr(10)}\n{written.contract}\n"
         )
