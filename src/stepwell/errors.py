@@ -682,6 +682,18 @@ class JobStalled(StepwellError):
         )
 
 
+class NoHeadway(StepwellError):
+    """A job's batches are done, and its own condition still finds their rows."""
+
+    def __init__(self, reference: str, left: int, key: str) -> None:
+        super().__init__(
+            f"{reference} makes no headway: its `where` still finds {left:,} rows that were migrated",
+            said=f"the first of them has the key {key}",
+            now="each batch is committed and recorded; the job would visit the same rows for ever",
+            do="Let what the job does make its `where` untrue, or leave `where` out: then it visits each row once.",
+        )
+
+
 # --- checks ---------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ import pytest
 import copying
 import dumping
 import jobbing
-from jobbing import ENGINES, add_job, fill, make, rows, run, shown, until, wrong_rows
+from jobbing import ENGINES, add_job, fill, make, rows, run, shown, until, write_jobs, wrong_rows
 from projects import Project, ended
 from servers.mariadb import MariadbServer
 from servers.postgres import PostgresServer
@@ -232,6 +232,18 @@ def test_pause_is_heard_while_the_job_runs_and_resume_lets_it_go_on(tmp_path: Pa
     assert project("job", "resume", "slow").code == 0
     assert run(project, "slow")["state"] == "complete"
     assert wrong_rows(url) == []
+
+
+def test_a_job_that_leaves_its_condition_true_ends_and_says_so(tmp_path: Path, url: str) -> None:
+    fill(url, 30)
+    project = make(tmp_path, {"state": url}, {"add": add_job(where="n > 0")})
+    end = project("job", "run", "add")
+    assert end.code == 1, end.text
+    assert "job/add makes no headway: its `where` still finds 30 rows that were migrated" in end.stderr
+    assert "the first of them has the key [1]" in end.stderr
+    assert shown(project, "add")["state"] == "stalled"
+    write_jobs(project, {"add": add_job(where="seen < 5")})
+    assert run(project, "add")["state"] == "complete"
 
 
 def test_cancel_is_heard_while_the_job_runs_and_what_is_done_stays(tmp_path: Path, sqlite: str) -> None:

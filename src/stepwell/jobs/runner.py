@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stepwell.databases.database import Database
-from stepwell.errors import Fenced, JobStalled, Refused, StepwellError, UnfitKey
+from stepwell.errors import Fenced, JobStalled, NoHeadway, Refused, StepwellError, UnfitKey
 from stepwell.jobs import preflight, sources
 from stepwell.jobs.batch import Connections
 from stepwell.jobs.definition import Definition, Drain, Groups, Keyset
@@ -46,6 +46,9 @@ OUTAGE_TRIES = 8
 
 LONGEST_TURN = 0.1
 """Seconds between two batches on a database with one writer, at most: SQLite's longest pause between two looks."""
+
+FRUITLESS = 2
+"""Passes that may migrate rows and leave as many as before, the same row first, before they are held to be in vain."""
 
 QUIET_PAUSE = 0.05
 """Seconds between two passes that found nothing, in a run that is waited for."""
@@ -97,6 +100,22 @@ def _silent(progress: Progress) -> None:
     pass
 
 
+@dataclass(slots=True)
+class _Headway:
+    """Tells a job whose batches leave its condition true from one that new rows keep coming to."""
+
+    first: sources.Key | None = None
+    left: int = 0
+    fruitless: int = 0
+
+    def ended(self, first: sources.Key, left: int) -> int:
+        """Take a pass into account: the first row that it left, and how many; passes in a row that changed neither."""
+        same = first == self.first and left >= self.left
+        self.fruitless = self.fruitless + 1 if same else 0
+        self.first, self.left = first, left
+        return self.fruitless
+
+
 @dataclass(frozen=True, slots=True)
 class _Ahead:
     """The rows behind a place, as they were found while the batch before them ran."""
@@ -118,7 +137,7 @@ def run(
     stop: threading.Event | None = None,
     executor: Executor | None = None,
 ) -> Outcome:
-    """Run a job until it is complete, or is told to stop. Raises LeaseHeld, Fenced, JobStalled.
+    """Run a job until it is complete, or is told to stop. Raises LeaseHeld, Fenced, JobStalled, NoHeadway.
 
     Batches go through `executor`, by default threads of this process that share the run's connections.
     """
@@ -241,7 +260,9 @@ class _Run:
             except StepwellError as error:
                 tries = 1 if self.done > before else tries + 1
                 if not passes(error) or tries >= OUTAGE_TRIES:
-                    self.note_stalled(error.what if isinstance(error, UnfitKey) else error.said or error.what)
+                    self.note_stalled(
+                        error.what if isinstance(error, UnfitKey | NoHeadway) else error.said or error.what
+                    )
                     if isinstance(error, Refused):
                         raise JobStalled(self.definition.reference, tries, words(error)) from error
                     raise
@@ -271,7 +292,7 @@ class _Run:
         self.ledger.update(definition.name, token, started=self.ledger.clock())
         state = self.ledger.read(definition.name)
         assert state is not None
-        place, quiet, passed = state.place, state.quiet_passes, False
+        place, quiet, passed, headway = state.place, state.quiet_passes, False, _Headway()
         self.note_pass(place, quiet)
         for batch in self.ledger.open_batches(definition.name):
             self.waiting.append((0.0, Task(definition.name, batch.number, token, batch.scope)))
@@ -291,6 +312,8 @@ class _Run:
                     return self.finish(end)
             if self.left and self.migrated == migrated:
                 preflight.check(definition, self.source)  # rows without a key came since, it may be
+            elif self.left and self.has_condition:
+                self.look_for_headway(headway)
             if quiet or self.migrated == migrated:
                 self.stop.wait(QUIET_PAUSE)
         return self.finish(halted)
@@ -305,6 +328,12 @@ class _Run:
             quiet += 1
         self.done = self.ledger.end_pass(self.definition.name, self.lease.token, place, self.left, quiet)
         return quiet
+
+    def look_for_headway(self, headway: _Headway) -> None:
+        """Behind a pass that migrated rows and left some. Raises NoHeadway where it is always the same ones."""
+        found = sources.next_scope(self.source, self.definition.source, None, 1, self.failed())
+        if found and headway.ended(found[1], self.left) >= FRUITLESS:
+            raise NoHeadway(self.definition.reference, self.left, sources.dump_key(found[1]))
 
     @property
     def has_condition(self) -> bool:
