@@ -55,7 +55,9 @@ def run(
         finally:
             os.close(answering)
         process = _number(answers)
-        late = not select.select([answers], [], [], timeout)[0]
+        waiting = select.poll()  # which takes descriptors of any number
+        waiting.register(answers, select.POLLIN)
+        late = not waiting.poll(timeout * 1000)
         if late:
             os.kill(process, signal.SIGKILL)
         code = _number(answers)

@@ -98,10 +98,11 @@ _EXECUTABLE = ("/*!", "/*M!")
 
 
 def _quoted(mark: str, backslash: bool) -> str:
-    # Possessive, so that an unclosed quote fails at once instead of trying every shorter ending.
+    # An end that another quote follows is none, so an unclosed one has no shorter ending. Only single characters are
+    # repeated possessively: of groups Python before 3.11.5 does it wrongly (gh-106052).
     if backslash:
-        return rf"{mark}[^{mark}\\]*+(?:(?:\\.|{mark}{mark})[^{mark}\\]*+)*+{mark}"
-    return rf"{mark}[^{mark}]*+(?:{mark}{mark}[^{mark}]*+)*+{mark}"
+        return rf"{mark}[^{mark}\\]*+(?:(?:\\.|{mark}{mark})[^{mark}\\]*+)*{mark}(?!{mark})"
+    return rf"{mark}[^{mark}]*+(?:{mark}{mark}[^{mark}]*+)*{mark}(?!{mark})"
 
 
 def _one_of(characters: str) -> str:
@@ -115,9 +116,9 @@ def _one_of(characters: str) -> str:
 
 def _escape_string() -> str:
     # A string goes on, escapes included, in a quote on a later line with nothing but comments between.
-    between = r"(?:[ \t\f\v]|--[^\n\r]*)*+[\n\r](?:\s|--[^\n\r]*+[\n\r])*+"
+    between = r"(?:[ \t\f\v]|--[^\n\r]*+)*[\n\r](?:\s|--[^\n\r]*+[\n\r])*"
     body = _quoted("'", backslash=True)
-    return rf"[eE]{body}(?:{between}{body})*+"
+    return rf"[eE]{body}(?:{between}{body})*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +162,10 @@ def _rules(engine: str) -> _Rules:
     light = [kinds["STRING"], kinds["QUOTED"], r"(?!\$)" + kinds["WORD"], kinds["NUMBER"]]
     light += ["-(?!-)", "/(?![*/])"] + [re.escape(mark) for mark in _LIGHT_MARKS if mark not in openers]
     one = "|".join(light)
-    # White space belongs to a run only before a further token; a row of values is taken whole.
-    run = rf"(?:(?:{dialect.space})?+(?:{one}|\((?:{dialect.space}|{one})*+\)))*+"
+    # White space belongs to a run only before a further token; a row of values is taken whole, or not at all: what a
+    # lookahead found is not tried in another way. A run has an end, for each token of it is remembered until then.
+    row = rf"\((?=(?P<row>(?:{dialect.space}|{one})*))(?P=row)\)"
+    run = rf"(?:(?:{dialect.space})?(?:{one}|{row})){{0,1000}}"
     return _Rules(dialect, re.compile(token, re.DOTALL), re.compile(run, re.DOTALL), openers)
 
 

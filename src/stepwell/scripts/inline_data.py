@@ -13,9 +13,9 @@ FORMATS = re.compile(
 )
 
 _BLANK = re.compile(r"\s*(?:;|\Z)")
-_JSON = re.compile(r'(?:[^";]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
+_JSON = re.compile(r'(?:[^";]++|"[^"\\]*+(?:\\.[^"\\]*+)*")*', re.DOTALL)
 # A quote opens only at the beginning of a field; an apostrophe inside one is itself.
-_CSV = re.compile(r'(?:[^";]++|(?<=[,\s])"[^"]*+(?:""[^"]*+)*+"|(?<![,\s])")*+')
+_CSV = re.compile(r'(?:[^";]++|(?<=[,\s])"[^"]*+(?:""[^"]*+)*"(?!")|(?<![,\s])")*')
 _END_OF_LINE = re.compile(r";[ \t\r]*(?:--[^\n]*)?(?:\n|\Z)")
 
 

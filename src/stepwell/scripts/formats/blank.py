@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-_COMMENT = r"--[^\n]*+|/\*(?:(?!\*/).)*+\*/|\#[^\n]*+"
-_BLANK = re.compile(rf"(?:\s++|{_COMMENT})*+", re.DOTALL)
+_COMMENT = r"--[^\n]*+|/\*.*?\*/|\#[^\n]*+"
+_BLANK = re.compile(rf"(?:\s++|{_COMMENT})*", re.DOTALL)
 _EACH = re.compile(_COMMENT, re.DOTALL)
 _OF_A_TOOL = re.compile(r"--[ \t]*\+goose\b", re.IGNORECASE)
 
