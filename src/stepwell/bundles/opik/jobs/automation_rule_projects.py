@@ -7,7 +7,8 @@ from stepwell.jobs.batch import Batch
 
 from ._projects import NEWEST, by_system, default_project, existing, new_id
 
-SEVERAL = "id IN (SELECT rule_id FROM automation_rule_projects GROUP BY rule_id HAVING count(*) > 1)"
+# Asked for each rule by itself: statements that are for one rule only must not count those of all.
+SEVERAL = "(SELECT count(*) FROM automation_rule_projects AS its WHERE its.rule_id = automation_rules.id) > 1"
 
 
 class AutomationRuleProjects(Job):
