@@ -180,10 +180,6 @@ def _percent(share: float) -> str:
 
 def _list(project: Project, output: Output) -> int:
     found = project.overview()
-    if not found:
-        output.note("this project has no job; jobs are files in the folder jobs")
-        output.result({"jobs": []})
-        return 0
     rows: list[tuple[str, ...]] = [("JOB", "STATE", "DONE", "LEFT", "SHARE", "FAILED")]
     rows += [
         (
@@ -196,7 +192,10 @@ def _list(project: Project, output: Output) -> int:
         )
         for one in found
     ]
-    output.table(_right_aligned(rows, 2))
+    if found:
+        output.table(_right_aligned(rows, 2))
+    else:
+        output.note("this project has no job; jobs are files in the folder jobs")
     remarks = [(one.name, remark) for one in found for remark in _remarks(one)]
     if remarks:
         output.line()

@@ -16,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 from stepwell.databases.database import Database
@@ -118,15 +119,15 @@ class _Headway:
 
 @dataclass(frozen=True, slots=True)
 class _Ahead:
-    """The rows behind a place, as they were found while the batch before them ran."""
+    """The rows behind a place, or that there are none, as found while the batch before them ran."""
 
     place: str
     rows: int
-    found: tuple[sources.Scope, sources.Key]
+    found: tuple[sources.Scope, sources.Key] | None
 
-    def serves(self, place: str, rows: int) -> bool:
+    def serves(self, place: str, rows: int, most: float) -> bool:
         """Whether it is still what is asked for: `rows` may have been learned anew since, but by little."""
-        return self.place == place and 0.8 * rows <= self.rows <= 1.1 * rows
+        return self.place == place and 0.8 * rows <= self.rows <= min(1.1 * rows, most)
 
 
 def run(
@@ -430,7 +431,7 @@ class _Run:
             # To count the groups is to read the table: it is done once for many batches.
             self.groups = self.groups or sources.next_groups(self.source, definition.source, behind, failed)
             found = sources.pack(self.groups, rows)
-        elif ahead and ahead.serves(place, rows):
+        elif ahead and ahead.serves(place, rows, self.most):
             found = ahead.found
         else:
             found = sources.next_scope(self.source, definition.source, behind, rows, failed)
@@ -445,14 +446,19 @@ class _Run:
     def wanted(self, size: BatchSize) -> int:
         """Rows of the next batch: as learned, within what a person and the job's author allow."""
         size.target = self.limits.target or self.definition.target
-        return min(size.rows, self.limits.size or size.rows, self.definition.largest or size.rows)
+        return int(min(size.rows, self.most))
+
+    @property
+    def most(self) -> float:
+        """Rows that a person and the job's author allow a batch."""
+        return min(self.limits.size or inf, self.definition.largest or inf)
 
     def look_ahead(self, size: BatchSize, place: str, failed: tuple[sources.Key, ...]) -> None:
         """Find the next rows of a keyset while workers are busy: a range holds for rows that come meanwhile, too."""
         if isinstance(self.definition.source, Keyset) and place:
             rows = self.wanted(size)
             found = sources.next_scope(self.source, self.definition.source, sources.load_key(place), rows, failed)
-            self.ahead = _Ahead(place, rows, found) if found else None
+            self.ahead = _Ahead(place, rows, found)
 
     def begin(self, scopes: list[str], place: str, replaces: int = 0, retried: Sequence[str] = ()) -> int:
         """Record batches as begun; returns the number of the first."""

@@ -138,8 +138,9 @@ def make_plan(targets: Sequence[Target], options: Options) -> Plan:
 
 def order(targets: Sequence[Target], others: Sequence[graph.Step]) -> tuple[dict[str, list[str]], list[str]]:
     """Every step's requirements, and the steps in their order. Raises UnknownReference, RequirementCycle."""
-    needs = find_needs(targets, others)
-    return needs, graph.order(needs, [*_steps(targets), *others])
+    steps = [*_steps(targets), *others]
+    needs = _needs(targets, steps)
+    return needs, graph.order(needs, steps)
 
 
 def find_needs(targets: Sequence[Target], others: Sequence[graph.Step]) -> dict[str, list[str]]:
@@ -147,7 +148,11 @@ def find_needs(targets: Sequence[Target], others: Sequence[graph.Step]) -> dict[
 
     A contract script waits beside the others, for weeks perhaps: what stands behind it does not wait with it.
     """
-    needs = graph.requirements([*_steps(targets), *others])
+    return _needs(targets, [*_steps(targets), *others])
+
+
+def _needs(targets: Sequence[Target], steps: Sequence[graph.Step]) -> dict[str, list[str]]:
+    needs = graph.requirements(steps)
     for target in targets:
         before: Script | None = None
         for script in target.scripts:

@@ -38,6 +38,12 @@ RAW = ("String", "FixedString")
 INTEGERS = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
 FRACTIONS = ("Decimal", "DateTime", "DateTime64")
 FLOATS = ("Float32", "Float64", "BFloat16")
+KINDS = {
+    "Array": Kind.ARRAY,
+    **dict.fromkeys(INTEGERS, Kind.INTEGER),
+    **dict.fromkeys(FRACTIONS, Kind.FRACTION),
+    **dict.fromkeys(FLOATS, Kind.FLOAT),
+}
 OPAQUE = frozenset(
     {"AggregateFunction", "Dynamic", "JSON", "Map", "Nested", "Object", "SimpleAggregateFunction", "Tuple", "Variant"}
 )
@@ -59,20 +65,8 @@ def columns(database: ClickhouseDatabase, table: str) -> list[Column]:
 def _column(name: str, spelled: str) -> Column:
     bare = _bare(spelled)
     family = bare.partition("(")[0]
-    return Column(name, bare, family, _kind(family), "Nullable(" in spelled.partition("Array(")[0], family in RAW)
-
-
-def _kind(family: str) -> Kind:
-    match family:
-        case "Array":
-            return Kind.ARRAY
-        case family if family in INTEGERS:
-            return Kind.INTEGER
-        case family if family in FRACTIONS:
-            return Kind.FRACTION
-        case family if family in FLOATS:
-            return Kind.FLOAT
-    return Kind.PLAIN
+    kind = KINDS.get(family, Kind.PLAIN)
+    return Column(name, bare, family, kind, "Nullable(" in spelled.partition("Array(")[0], family in RAW)
 
 
 def _bare(spelled: str) -> str:

@@ -33,6 +33,12 @@ FLOATS = frozenset({"float", "double"})
 BINARY = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
 INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "bit", "year"})
 FRACTIONS = frozenset({"decimal", "datetime", "time", "timestamp"})
+KINDS = {
+    **dict.fromkeys(INTEGERS, Kind.INTEGER),
+    **dict.fromkeys(FRACTIONS, Kind.FRACTION),
+    **dict.fromkeys(FLOATS, Kind.FLOAT),
+    **dict.fromkeys(BINARY, Kind.BYTES),
+}
 
 
 def columns(database: Database, table: str) -> list[Column]:
@@ -47,20 +53,7 @@ def _column(
 ) -> Column:
     if characters:
         spelled += f" CHARACTER SET {characters} COLLATE {collation}"
-    return Column(name, spelled, family, _kind(family), bool(nullable), family in BINARY)
-
-
-def _kind(family: str) -> Kind:
-    match family:
-        case family if family in INTEGERS:
-            return Kind.INTEGER
-        case family if family in FRACTIONS:
-            return Kind.FRACTION
-        case family if family in FLOATS:
-            return Kind.FLOAT
-        case family if family in BINARY:
-            return Kind.BYTES
-    return Kind.PLAIN
+    return Column(name, spelled, family, KINDS.get(family, Kind.PLAIN), bool(nullable), family in BINARY)
 
 
 def prepare(database: Database) -> None:

@@ -232,7 +232,7 @@ def _run(config: Config, revision: Revision, direction: str) -> None:
         if direction == "up":
             chosen = directory._upgrade_revs(revision.name, tuple(current))  # type: ignore[arg-type]  # as its command
         else:
-            chosen = directory._downgrade_revs(_target(current, revision), tuple(current))  # type: ignore[arg-type]
+            chosen = directory._downgrade_revs(_target(current, revision), tuple(current))  # type: ignore[arg-type]  # the same
         if len(chosen) != 1:
             what = f"Alembic would run {len(chosen)} revisions to bring this one {direction}"
             do = "Its table alembic_version is not where Stepwell's history is. `alembic stamp` the one before."

@@ -1,5 +1,5 @@
--- Version 1 holds as many items as there are: counted dataset by dataset, in the order that the rows lie in, so that
--- no more than one dataset's ids are in memory.
+-- Version 1 holds as many items as there are: counted dataset by dataset in the order that the rows lie in, which takes
+-- half of the time.
 -- expect: equal
 
 -- database: analytics
