@@ -50,15 +50,15 @@ def requirements(steps: Sequence[Step]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for step in steps:
         found[step.reference] = []
-        others = sorted(known - {step.reference})
         for text in step.holds:
             if text not in known:
-                raise UnknownReference(step.reference, text, step.where, [], others)
+                raise UnknownReference(step.reference, text, step.where, [], sorted(known - {step.reference}))
         for index, text in enumerate(step.requires):
             matches = [text] if text in known else find(text, known) or [before[was] for was in find(text, before)]
             if not matches and step.complete:
                 continue  # it was there when it was needed: what is done with may be taken away
             if len(matches) != 1:
+                others = sorted(known - {step.reference})
                 raise UnknownReference(step.reference, text, step.place(index), sorted(matches), others)
             found[step.reference] += matches
         for required in tuple(found[step.reference]) if holds else ():

@@ -110,6 +110,9 @@ class Database(Protocol):
     def query(self, text: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Send one statement with `?` placeholders and return its rows (none for a statement without any)."""
 
+    def add(self, text: str, parameters: Sequence[Any]) -> None:
+        """Send one statement that gives no rows; in a transaction it may wait for the next one, or for COMMIT."""
+
     def run(self, command: Command, evidence: Evidence | None = None) -> None:
         """Run one statement and follow it to its end, whatever becomes of the connection's patience.
 

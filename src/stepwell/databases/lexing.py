@@ -42,6 +42,9 @@ class Unterminated(ValueError):
         super().__init__(f"{kind.value} opened at offset {offset} is never closed")
 
 
+_PLAIN = {kind.name: kind for kind in (Kind.WORD, Kind.QUOTED, Kind.STRING, Kind.NUMBER)}
+"""Tokens that end where the regular expression says."""
+
 _ABOVE_ASCII = "\x80-\U0010ffff"
 
 
@@ -175,6 +178,8 @@ def token_at(text: str, engine: str, position: int) -> Token:
     match = rules.token.match(text, position)
     assert match is not None and match.lastgroup is not None  # the last alternative takes any character
     group, stop, silent = match.lastgroup, match.end(), False
+    if plain := _PLAIN.get(group):
+        return Token(plain, match.group(), position, False)
     if group == "SPACE":
         kind, silent = Kind.SPACE, True
     elif group == "COMMENT":
@@ -193,9 +198,9 @@ def token_at(text: str, engine: str, position: int) -> Token:
             raise Unterminated(kind, position)
         stop = closing + len(match.group())
     else:
-        kind = Kind[group]
-        if kind is Kind.MARK and match.group() in rules.openers:
-            raise Unterminated(rules.openers[match.group()], position)
+        kind = Kind.MARK
+        if opened := rules.openers.get(match.group()):
+            raise Unterminated(opened, position)
     return Token(kind, text[position:stop], position, silent)
 
 

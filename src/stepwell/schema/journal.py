@@ -40,7 +40,7 @@ class Journal:
 
     def __init__(self, database: Database, table: str = HISTORY, follower: Follower | None = None) -> None:
         self.database, self.follower = database, follower
-        self.run = str(uuid.uuid4())
+        self.run, self.who = str(uuid.uuid4()), whoami()
         for statement in database.tracking_tables(table):
             database.query(statement)
         home = database.home()
@@ -64,15 +64,15 @@ class Journal:
         """Add one entry. Where `seq` is a primary key, a second runner would collide with it and stop."""
         self.seq += 1
         seen = json.dumps(evidence) if evidence else ""
-        self.database.query(
+        self.database.add(
             self._write,
-            (self.seq, self.run, whoami(), version, direction, position, event, checksum, tag, seen, note),
+            (self.seq, self.run, self.who, version, direction, position, event, checksum, tag, seen, note),
         )
 
     def record(self, script: Script, seconds: float = 0.0, statements: int = 0) -> None:
         """Say that a script is applied."""
-        rest = (whoami(), round(seconds, 3), statements, f"stepwell {__version__}")
-        self.database.query(self._record, (script.version, script.checksum, *rest))
+        rest = (self.who, round(seconds, 3), statements, f"stepwell {__version__}")
+        self.database.add(self._record, (script.version, script.checksum, *rest))
         if self.follower:
             self.follower.applied(script, seconds)
 
@@ -84,4 +84,4 @@ class Journal:
 
     def forget(self, script: Script) -> None:
         """Say that a script is applied no more, under none of its names."""
-        self.database.query(self._forget, (script.version, script.front.was or script.version))
+        self.database.add(self._forget, (script.version, script.front.was or script.version))

@@ -122,6 +122,9 @@ class ClickhouseDatabase:
         except Exception as error:
             raise refused(error) from None
 
+    def add(self, text: str, parameters: Sequence[Any]) -> None:
+        self.query(text, parameters)
+
     def run(self, command: Command, evidence: Evidence | None = None) -> None:
         statement = read(command.text)
         if statement.kind is Kind.SETTING:

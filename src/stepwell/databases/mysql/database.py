@@ -110,6 +110,9 @@ class MysqlDatabase:
     def query(self, text: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._connection.query(text, parameters)
 
+    def add(self, text: str, parameters: Sequence[Any]) -> None:
+        self.query(text, parameters)
+
     def run(self, command: Command, evidence: Evidence | None = None) -> None:
         connection, statement = self._connection, _read(command.text)
         self._limit(command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from stepwell.databases.lexing import Reader
 
@@ -15,6 +16,7 @@ def quoted(*parts: str) -> str:
     return ".".join(f"`{part.replace('`', '``')}`" for part in parts)
 
 
+@lru_cache(maxsize=256)
 def as_sql(name: str) -> str:
     """A table's name ready to stand in a statement, from the way people write it: items, app.items, `a b`."""
     reader = Reader(name, ENGINE)

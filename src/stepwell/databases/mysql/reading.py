@@ -37,9 +37,11 @@ def read(text: str) -> Statement:
 def _reader(text: str) -> Reader:
     if "/*!" in text or "/*M!" in text:  # the server runs what these comments hold
         text = "".join(_opened(token) for token in tokens(text, ENGINE))
-    head = list(islice((token for token in tokens(text, ENGINE) if not token.silent), HEAD))
-    if len(head) == HEAD and head[0].text.upper() in ("INSERT", "REPLACE"):
-        text = text[: head[-1].offset]
+    significant = (token for token in tokens(text, ENGINE) if not token.silent)
+    first = next(significant, None)
+    if first and first.text.upper() in ("INSERT", "REPLACE"):
+        last = next(islice(significant, HEAD - 2, None), None)
+        text = text[: last.offset] if last else text
     return Reader(text, ENGINE)
 
 

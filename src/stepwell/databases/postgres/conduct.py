@@ -5,6 +5,7 @@ PostgreSQL puts nearly everything into a transaction, so this is a list of excep
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from stepwell.databases.database import Conduct
@@ -16,6 +17,9 @@ from stepwell.databases.postgres.visible import Query, Visible
 
 SESSION = frozenset({"DEALLOCATE", "DISCARD", "LISTEN", "LOAD", "PREPARE", "RESET", "SET", "SHOW", "UNLISTEN"})
 TRANSACTION_CONTROL = frozenset({"ABORT", "BEGIN", "COMMIT", "END", "ROLLBACK", "START"})
+_TRACES = re.compile("CONCURRENTLY|DATABASE|SUBSCRIPTION|TABLESPACE", re.IGNORECASE)
+"""A statement without any of these words is not one that leaves traces."""
+
 PARTITIONED = "SELECT relkind IN ('p', 'I') FROM pg_class WHERE oid = to_regclass(?)"
 
 
@@ -35,6 +39,7 @@ def conduct(text: str, query: Query) -> Conduct:
     return Conduct.TRANSACTIONAL
 
 
+@lru_cache(maxsize=8)
 def first_word(text: str) -> str:
     """The first word of a statement in capitals, without reading the rest of it."""
     try:
@@ -47,7 +52,9 @@ def first_word(text: str) -> str:
 @lru_cache(maxsize=8)
 def visible(text: str) -> Visible | None:
     """The statement as one that leaves traces, None when it is none."""
-    if first_word(text) not in ("ALTER", "CREATE", "DROP", "REINDEX") or not (reader := _reader(text)):
+    if first_word(text) not in ("ALTER", "CREATE", "DROP", "REINDEX") or not _TRACES.search(text):
+        return None
+    if not (reader := _reader(text)):
         return None
     if reader.take("ALTER"):
         return _alter(reader)

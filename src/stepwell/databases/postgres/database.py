@@ -102,6 +102,12 @@ class PostgresDatabase:
         session.unlimit_statements()
         return session.query(text, parameters)
 
+    def add(self, text: str, parameters: Sequence[Any]) -> None:
+        """Send one statement that gives no rows; in a transaction it travels with what comes next, or COMMIT."""
+        session = self._session
+        session.unlimit_statements()
+        session.add(text, parameters)
+
     def run(self, command: Command, evidence: Evidence | None = None) -> None:
         """Run one statement and follow it to its end.
 

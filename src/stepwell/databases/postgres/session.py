@@ -62,6 +62,8 @@ FIELDS = {
 AS_TEXT = (114, 3802, 1082, 1083, 1114, 1184, 1186, 1266)
 """Types whose text says more than the driver's value can hold, such as a date 'infinity'."""
 
+BEGIN = "BEGIN;"
+
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\0")
 
 ADVICE = (
@@ -119,7 +121,8 @@ class Session:
         self.pid = connection.info.backend_pid
         # As last set here; the server's own defaults, which may be anything, are not known.
         self._limits: tuple[float, float] | None = None
-        self._opening = ""
+        self._in_block = False
+        self._ahead = ""  # statements that travel with the next one
 
     def close(self) -> None:
         self._connection.close()
@@ -129,19 +132,26 @@ class Session:
         started = time.monotonic()
         try:
             if parameters:
-                self._begin()
+                self._send_ahead()
                 cursor = self._connection.execute((prefix.replace("%", "%%") + for_psycopg(text)).encode(), parameters)
             else:
-                opening, self._opening = self._opening, ""
-                prefix = opening + prefix
+                ahead, self._ahead = self._ahead, ""
+                prefix = ahead + prefix
                 cursor = self._connection.execute((prefix + text).encode())
-                if opening:
-                    cursor.nextset()
+                while ahead and cursor.nextset():
+                    pass
             return cursor.fetchall() if cursor.description else []
         except Unterminated as error:
             raise Refused(str(error), position=error.offset) from None
         except psycopg.Error as error:
             self._refuse(error, len(prefix), started, placed=not parameters)
+
+    def add(self, text: str, parameters: Sequence[Any]) -> None:
+        """Send a statement that gives no rows; in a transaction together with what comes next, COMMIT at the latest."""
+        if self._in_block:
+            self._ahead += f"{self.bound(text, parameters)};"
+        else:
+            self.query(text, parameters)
 
     def limit(self, lock: float, statement: float) -> None:
         """Bound every coming statement: seconds it waits for a lock and seconds it runs; 0 is no bound.
@@ -183,7 +193,7 @@ class Session:
         target = sql.SQL(table)
         started = time.monotonic()
         try:
-            self._begin()
+            self._send_ahead()
             with (
                 self._connection.cursor() as cursor,
                 cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(target, names)) as copy,
@@ -198,7 +208,7 @@ class Session:
         statement = f"COPY ({self.bound(text, parameters)}) TO STDOUT"
         started = time.monotonic()
         try:
-            self._begin()
+            self._send_ahead()
             with self._connection.cursor() as cursor, cursor.copy(statement.encode()):
                 yield from lines.chunks(_sent(self._connection.pgconn))
         except psycopg.Error as error:
@@ -250,7 +260,7 @@ class Session:
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
         started = time.monotonic()
         try:
-            self._begin()
+            self._send_ahead()
             with (
                 self._connection.cursor() as cursor,
                 cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(sql.SQL(table), names)) as copy,
@@ -269,33 +279,33 @@ class Session:
     def transaction(self) -> Iterator[None]:
         """Commit at the end of the block, roll back when it raises. BEGIN travels with the first statement."""
         limits = self._limits
-        self._opening = "BEGIN;"
+        self._in_block, self._ahead = True, BEGIN
         try:
             yield
-            if not self._opening:
+            if self._ahead != BEGIN:
                 self._commit()
         except BaseException:
             # A rollback takes back the settings that were changed in the block, too.
-            self._limits = limits
+            self._limits, self._ahead = limits, ""
             if self._connection.info.transaction_status is not TransactionStatus.IDLE:
                 with contextlib.suppress(Refused):
                     self.query("ROLLBACK")
             raise
         finally:
-            self._opening = ""
+            self._in_block, self._ahead = False, ""
 
-    def _begin(self) -> None:
-        """Open the transaction now, where what comes can't be sent in one text with BEGIN."""
-        if self._opening:
-            self._connection.execute(self._opening.encode())
-            self._opening = ""
+    def _send_ahead(self) -> None:
+        """Send now what waits, where the next statement can't be part of one text with it."""
+        ahead, self._ahead = self._ahead, ""
+        if ahead:
+            self._connection.execute(ahead.encode())
 
     def _commit(self) -> None:
         status = self._connection.info.transaction_status
         if status is TransactionStatus.INERROR:
             # The server would answer COMMIT with a silent rollback.
             raise Refused("a statement of this transaction failed, so all of it was rolled back", code="25P02")
-        if status is TransactionStatus.IDLE:
+        if status is TransactionStatus.IDLE and not self._ahead.startswith(BEGIN):
             raise Refused("a statement ended the transaction that it was part of", code="25P01")
         self.query("COMMIT")
 

@@ -163,6 +163,10 @@ class SqliteDatabase:
         except (sqlite3.Error, sqlite3.Warning, MemoryError, OverflowError) as error:
             _refuse(error)
 
+    def add(self, text: str, parameters: Sequence[Any]) -> None:
+        """Send one statement that gives no rows."""
+        self.query(text, parameters)
+
     def run(self, command: Command, evidence: Evidence | None = None) -> None:
         """Run one statement to its end, waiting `lock_timeout` at most for other processes' locks."""
         connection = self._connection

@@ -13,7 +13,7 @@ LONGEST = 1_000_000
 
 def copied(text: str, engine: str) -> list[str]:
     """The tables of an INSERT … SELECT, a CREATE TABLE … AS SELECT, or a ClickHouse mutation, as they are written."""
-    if len(text) > LONGEST:
+    if len(text) > LONGEST or (engine != "clickhouse" and not _SELECT.search(text)):
         return []
     try:
         reader = Reader(text, engine)
