@@ -171,6 +171,58 @@ def test_keys_that_differ_only_in_case_are_different_rows(mysql_url: str) -> Non
     assert sorted(rows(mysql_url, "SELECT id, a FROM t")) == [("X", "V"), ("x", "v")]
 
 
+def test_signs_that_stand_for_others_in_a_pattern_find_no_other_key(relational_url: str) -> None:
+    site = site_of({"state": relational_url})
+    with opened(relational_url) as database:
+        database.query("CREATE TABLE t (id VARCHAR(20) PRIMARY KEY, a INT)")
+        database.insert("t", ["id"], [["a%_!b"], ["aXX!b"], ["a%_b"]])
+    source = Keyset("state", "t", "id", "a IS NULL")
+    runner.run(job(lambda batch: batch.execute("UPDATE t SET a = 1 WHERE ${batch}"), source, "a"), site)
+    for key in ("a%_!b", "aXX!b", "a%_b"):
+        assert [change.key for change in changed(relational_url, key)] == [f'["{key}"]']
+    assert changed(relational_url, "a%!b") == []
+
+
+def test_what_a_writer_changes_while_a_batch_begins_is_recorded_as_it_left_it(postgres_url: str) -> None:
+    site = site_of({"state": postgres_url})
+    prepared(postgres_url)
+    tries = []
+
+    def migrate(batch: Batch) -> None:
+        tries.append(batch.keys())
+        if len(tries) == 1:  # behind what the batch has read of its rows
+            with opened(postgres_url) as writer:
+                writer.query("UPDATE t SET b = 'written' WHERE id = 2")
+        batch.execute("UPDATE t SET a = id, b = coalesce(b, '') || '!' WHERE ${batch}")
+
+    definition = job(migrate, SOURCE, "a", "b")
+    assert runner.run(definition, site).state == "complete"
+    assert tries[0] == tries[1] != tries[2]  # it was done again at once, behind the writer
+    assert [change.old for change in changed(postgres_url, 2)] == [{"a": "null", "b": '"written"'}]
+    assert undo(definition, site).left == ()
+    assert rows(postgres_url)[:3] == [(1, None, None), (2, None, "written"), (3, None, None)]
+
+
+def test_rows_too_long_to_be_recorded_together_are_recorded_in_smaller_batches(mysql_url: str) -> None:
+    site = site_of({"state": mysql_url})
+    with opened(mysql_url) as database:
+        database.query("CREATE TABLE t (id INT PRIMARY KEY, a LONGTEXT)")
+        database.query("INSERT INTO t SELECT seq, repeat(char(64 + seq % 26), 20000) FROM seq_1_to_600")
+        [(longest,)] = database.query("SELECT @@max_allowed_packet")
+        assert 500 * 40_000 > int(longest) > 40_000
+
+    def migrate(batch: Batch) -> None:
+        batch.query("SET SESSION sql_mode = ''")  # in which MySQL cuts off what is too long, and only warns
+        batch.execute("UPDATE t SET a = lower(a) WHERE ${batch}")
+
+    before = rows(mysql_url, "SELECT id, md5(a) FROM t ORDER BY id")
+    source = Keyset("state", "t", "id", size=600)
+    definition = job(migrate, source, "a")
+    assert runner.run(definition, site) == runner.Outcome("fill", "complete", 600)
+    assert undo(definition, site).left == ()
+    assert rows(mysql_url, "SELECT id, md5(a) FROM t ORDER BY id") == before
+
+
 def test_a_batch_that_fails_leaves_no_record(place: tuple[Urls, str]) -> None:
     databases, ledger = place
     site = site_of(databases, ledger)
@@ -485,6 +537,7 @@ COLUMNS: dict[str, dict[str, tuple[str, st.SearchStrategy[Any]]]] = {
         "e": ("ENUM('a', 'b''c', '1')", st.sampled_from(["a", "b'c", "1"])),
         "se": ("SET('x', 'y')", st.sampled_from(["", "x", "x,y"])),
         "yr": ("YEAR", st.integers(1901, 2155)),
+        "z": ("INT(5) ZEROFILL", st.integers(0, 99999)),
         "j": ("JSON", JSONS),
         "cs": ("VARCHAR(10) COLLATE utf8mb4_general_ci", st.sampled_from(["a", "A", "ä", "a "])),
     },
@@ -529,7 +582,7 @@ def test_undo_gives_back_the_originals_exactly_except_rows_that_others_changed(
     assignments = ", ".join(f"{column} = ?" for column in columns)
     with opened(relational_url) as database:
         database.query("DROP TABLE IF EXISTS t")
-        for table in ("stepwell_change", "stepwell_job"):
+        for table in ("stepwell_change", "stepwell_change_pack", "stepwell_job"):
             database.query(f"DELETE FROM {table}")
         Ledger(database).register(["fill"])
         declared = ", ".join(f"{name} {kind}" for name, (kind, _) in known.items())

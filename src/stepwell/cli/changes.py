@@ -13,7 +13,7 @@ from stepwell.cli.output import Output, clock, duration, plural
 from stepwell.errors import BadRequest, shorten
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.undo import UndoReport
-from stepwell.ledger import changes
+from stepwell.ledger import changes, packs
 from stepwell.ledger.changes import Change
 from stepwell.project import Project
 
@@ -108,6 +108,7 @@ def reassess(project: Project, options: argparse.Namespace, output: Output) -> i
 def _agreed(project: Project, definition: Definition, output: Output) -> bool:
     """Ask on a terminal. Raises BadRequest where nobody can answer."""
     with project.ledger() as ledger:
+        packs.unpack(ledger, definition.name)
         count = changes.count_changed(ledger, definition.name)
     place = f"{definition.source.database}.{definition.source.table}"
     what = f"give {plural(count, 'row')} of {place} their old values back"

@@ -86,10 +86,16 @@ class Batch:
 
     All that it writes to relational databases commits at its end. Where the ledger's database is written, the batch's
     progress commits with it. Other databases commit just before, so what is written there must be safe to repeat.
+    With `locks_rows` no writer comes between what is found in the rows and what `migrate` makes of them; without, a
+    database that can tell when one did refuses the batch.
     """
 
-    def __init__(self, definition: Definition, scope: Scope, connections: Connections, number: int | str) -> None:
+    def __init__(
+        self, definition: Definition, scope: Scope, connections: Connections, number: int | str, *,
+        locks_rows: bool = True,
+    ) -> None:  # fmt: skip
         self._definition, self._scope, self._connections = definition, scope, connections
+        self.locks_rows = locks_rows
         self._number, self._sent = number, 0
         self._transactions: dict[str, ExitStack] = {}
         found = condition(definition.source, scope)

@@ -1,15 +1,14 @@
 """Recording what a job changes: which row, which column, the old value, the new one, and why.
 
 A batch's rows are read before `migrate` and after it, and what differs is recorded in the transaction that records the
-batch as done. Where PostgreSQL or MySQL holds both the rows and the ledger this is three statements in the
-server, and no value travels. Where the ledger is elsewhere, what was found before is committed there before
+batch as done. Where PostgreSQL or MySQL holds both the rows and the ledger this is done within the
+server (`compared.py`). Where the ledger is elsewhere, what was found before is committed there before
 `migrate` begins: a batch that dies between two commits is done again, and then finds its rows changed already.
 """
 
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -17,72 +16,44 @@ from typing import Any
 
 from stepwell.databases.database import Database
 from stepwell.jobs.batch import Batch, Connections
+from stepwell.jobs.compared import compared
 from stepwell.jobs.definition import Definition
-from stepwell.jobs.encoding import Encoding, dump_value, encoding_of
+from stepwell.jobs.encoding import IN_SQL, Encoding, dump_value, encoding_of
 from stepwell.jobs.rows import OF
 from stepwell.jobs.sources import Key, among, dump_key, load_key
-from stepwell.ledger import changes
+from stepwell.ledger import changes, packs
 from stepwell.ledger.changes import Change
-from stepwell.ledger.jobs import CLOCK, LOCKED, this_process
+from stepwell.ledger.jobs import LOCKED
 
 MOST_KEYS = 500
 """Keys that are asked for in one statement."""
-
-# Made once a connection and emptied by each commit in PostgreSQL, whose catalog every table made would bloat.
-EMPTY = {
-    "postgres": ("CREATE TEMPORARY TABLE IF NOT EXISTS {table} ON COMMIT DELETE ROWS AS {select}",),
-    "mysql": ("DROP TEMPORARY TABLE IF EXISTS {table}", "CREATE TEMPORARY TABLE {table} AS {select}"),
-}
-
-REASONS = "stepwell_reason"
-EMPTY_REASONS = {
-    "postgres": (
-        f"""
-        CREATE TEMPORARY TABLE IF NOT EXISTS {REASONS} (
-          row_key VARCHAR(500) PRIMARY KEY,
-          reason TEXT NOT NULL
-        )
-        ON COMMIT DELETE ROWS
-        """,
-    ),
-    "mysql": (
-        f"DROP TEMPORARY TABLE IF EXISTS {REASONS}",
-        f"""
-        CREATE TEMPORARY TABLE {REASONS} (
-          row_key VARCHAR(500) PRIMARY KEY,
-          reason LONGTEXT NOT NULL
-        )
-        CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
-        """,
-    ),
-}
 
 
 @contextmanager
 def recorded(
     batch: Batch, definition: Definition, number: int, ledger_name: str, connections: Connections
-) -> Iterator[None]:
-    """Record what the block changes in the batch's rows, as the batch of this number."""
-    with _seen(batch, definition, number, ledger_name, connections):
-        yield
+) -> Iterator[int | None]:
+    """Record what the block changes in the batch's rows, as the batch of this number.
+
+    Gives how many rows there are, where they are counted on the way.
+    """
+    with _seen(batch, definition, number, ledger_name, connections) as rows:
+        yield rows
     if batch.notes.changes or batch.notes.rows:
         changes.add(batch.on(ledger_name), [*_told(batch, definition, number), *_rows(batch, definition, number)])
 
 
 def _seen(
     batch: Batch, definition: Definition, number: int, ledger_name: str, connections: Connections
-) -> AbstractContextManager[None]:
+) -> AbstractContextManager[int | None]:
     if not definition.records:
         return nullcontext()
-    columns = (*definition.row_keys, *definition.records)
-    encoding = encoding_of(batch.database, batch.table, columns)
-    if definition.source.database != ledger_name:
-        return _found_elsewhere(batch, definition, number, encoding, ledger_name, connections.get(ledger_name))
-    return (
-        _compared_in_sql(batch, definition, number, encoding)
-        if encoding.in_sql
-        else _read_twice(batch, definition, number, encoding)
-    )
+    if definition.source.database == ledger_name and batch.database.engine in IN_SQL:
+        return compared(batch, definition, number)
+    encoding = encoding_of(batch.database, batch.table, (*definition.row_keys, *definition.records))
+    if definition.source.database == ledger_name:
+        return _read_twice(batch, definition, number, encoding)
+    return _found_elsewhere(batch, definition, number, encoding, ledger_name, connections.get(ledger_name))
 
 
 def _told(batch: Batch, definition: Definition, number: int) -> Iterator[Change]:
@@ -104,66 +75,6 @@ def _rows(batch: Batch, definition: Definition, number: int) -> Iterator[Change]
 def place(definition: Definition) -> str:
     """Where a job's rows are, as it is recorded."""
     return f"{definition.source.database}.{definition.source.table}"
-
-
-# --- within the server ----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _compared_in_sql(batch: Batch, definition: Definition, number: int, encoding: Encoding) -> Iterator[None]:
-    database, keys, columns = batch.database, definition.row_keys, definition.records
-    # By the job and its columns: another job may use the same connection.
-    before = f"stepwell_old_{zlib.crc32(repr((definition.name, keys, columns)).encode()):08x}"
-    selected = ", ".join(
-        [
-            *(f"{key} AS key_{index}" for index, key in enumerate(keys)),
-            f"{encoding.key(keys)} AS row_key",
-            f"{encoding.row(columns)} AS held",
-        ]
-    )
-    for statement in EMPTY[database.engine]:
-        database.query(statement.format(table=before, select=f"SELECT {selected} FROM {batch.table} WHERE 1 = 0"))
-    # Locked, so that no writer comes between what is found and what `migrate` makes of it.
-    database.query(
-        f"INSERT INTO {before} SELECT {selected} FROM {batch.table} WHERE {batch.condition} FOR UPDATE",
-        batch.parameters,
-    )
-    yield
-    reason, its_reason = "?", ""
-    if batch.notes.reasons:
-        _load_reasons(batch, before, len(keys))
-        reason, its_reason = "coalesce(r.reason, ?)", f"LEFT JOIN {REASONS} AS r ON r.row_key = b.row_key"
-    # By the batch's keys as well, or PostgreSQL may read all rows before them for a merge join.
-    whole = "" if definition.row_key else f"WHERE {batch.whole.text}"
-    same_row = " AND ".join(f"t.key_{index} = b.key_{index}" for index in range(len(keys)))
-    database.query(
-        f"""
-        INSERT INTO stepwell_change ({", ".join(changes.MADE)})
-        SELECT ?, b.row_key, ?, ?, b.held, t.held, {reason}, ?, {CLOCK[database.engine]}
-        FROM {before} AS b
-        JOIN (SELECT {selected} FROM {batch.table} {whole}) AS t ON {same_row}
-        {its_reason}
-        WHERE b.held <> t.held
-        """,
-        (
-            definition.name,
-            number,
-            place(definition),
-            batch.notes.reason,
-            this_process(),
-            *(batch.whole.parameters if whole else ()),
-        ),
-    )
-
-
-def _load_reasons(batch: Batch, before: str, keys: int) -> None:
-    database = batch.database
-    for statement in EMPTY_REASONS[database.engine]:
-        database.query(statement)
-    names = ", ".join(f"key_{index}" for index in range(keys))
-    spelled = {tuple(key): text for *key, text in database.query(f"SELECT {names}, row_key FROM {before}")}
-    rows = [(spelled[key], text) for key, text in batch.notes.reasons.items() if key in spelled]
-    database.insert(REASONS, ["row_key", "reason"], rows)
 
 
 # --- read here, before and after ------------------------------------------------------------------------------
@@ -197,7 +108,7 @@ def read(
     for row in database.query(f"SELECT {', '.join(selected)} FROM {table} WHERE {where} {lock}", parameters):
         key, values = tuple(map(encoding.spelled, row[: len(keys)])), row[len(keys) : len(keys) + len(columns)]
         if encoding.in_sql:
-            found[str(row[-1])] = Found(key, tuple(map(str, values)))
+            found[changes.canonical(str(row[-1]))] = Found(key, tuple(map(str, values)))
         else:
             found[dump_key(key)] = Found(key, tuple(map(dump_value, values)))
     return found
@@ -309,7 +220,9 @@ def why(ledger: Database, job: str, key: Iterable[Any]) -> list[Change]:
     spelled = [""]
     for part in key:
         spelled = [f"{before}, {text}" if before else text for before in spelled for text in _spellings(part)]
-    return changes.of_keys(ledger, job, [f"[{text}]" for text in spelled], undone=True, further=OF)
+    keys = [f"[{text}]" for text in spelled]
+    found = [*changes.of_keys(ledger, job, keys, undone=True, further=OF), *packs.of_keys(ledger, job, keys)]
+    return sorted(found, key=lambda change: (change.at, change.batch), reverse=True)
 
 
 def _spellings(part: Any) -> list[str]:

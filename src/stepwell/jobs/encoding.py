@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -17,6 +17,9 @@ from typing import Any
 from stepwell.databases.database import Database
 from stepwell.databases.lexing import unquote
 from stepwell.jobs.sources import plain, rich
+
+IN_SQL = ("postgres", "mysql")
+"""The engines that write values as JSON texts themselves."""
 
 
 class Kind(Enum):
@@ -49,7 +52,8 @@ POSTGRES = {
 }
 
 MYSQL = {
-    Kind.PLAIN: "CAST({column} AS CHAR)",
+    # Added to 0, or ZEROFILL would spell 7 as 007, which is no number in JSON.
+    Kind.PLAIN: "CAST({column} + 0 AS CHAR)",
     Kind.BYTES: """CONCAT('{{"bytes": "', REPLACE(TO_BASE64({column}), CHAR(10), ''), '"}}')""",
     # A FLOAT is spelled with six digits, the same value as a DOUBLE with all.
     Kind.FLOAT: "JSON_QUOTE(CAST({column} + 0e0 AS CHAR))",
@@ -67,16 +71,30 @@ class Encoding:
     @property
     def in_sql(self) -> bool:
         """Whether the engine writes the texts."""
-        return self.engine in ("postgres", "mysql")
+        return self.engine in IN_SQL
 
-    def expression(self, column: str) -> str:
-        """SQL for a column's value: as JSON text where the engine writes it, else as it is."""
+    def expression(self, column: str, held: str = "") -> str:
+        """SQL for a column's value: as JSON text where the engine writes it, else as it is.
+
+        `held` is where the statement has the value, if not under the column's own name.
+        """
+        held = held or column
         if self.engine == "postgres":
-            return f"coalesce({POSTGRES[self.kinds[column]].format(column=column)}, 'null')"
+            return f"coalesce({POSTGRES[self.kinds[column]].format(column=held)}, 'null')"
         if self.engine == "mysql":
-            text = MYSQL[self.kinds[column]].format(column=column)
+            text = MYSQL[self.kinds[column]].format(column=held)
             return f"CONVERT(COALESCE({text}, 'null') USING utf8mb4) COLLATE utf8mb4_bin"
-        return column
+        return held
+
+    def differs(self, column: str, one: str, other: str) -> str:
+        """SQL for whether two of a column's values, each where the statement has it, are written differently."""
+        by_bytes = self.kinds[column] in (Kind.PLAIN, Kind.BYTES)
+        if self.engine == "postgres":
+            text = "" if by_bytes else '::text COLLATE "C"'
+            return f"{one}{text} IS DISTINCT FROM {other}{text}"
+        if by_bytes:
+            return f"NOT {one} <=> {other}"
+        return f"{self.expression(column, one)} <> {self.expression(column, other)}"
 
     def spelled(self, value: Any) -> Any:
         """A key's value as a person writes it: ClickHouse hands over a FixedString as bytes, and takes it as text."""
@@ -87,18 +105,28 @@ class Encoding:
         except UnicodeDecodeError:
             return value
 
-    def key(self, columns: Sequence[str]) -> str:
-        """SQL for a row's key as JSON text, where the engine writes it."""
-        values = [self.expression(column) for column in columns]
-        if self.engine == "postgres":
-            return "'[' || " + " || ', ' || ".join(values) + " || ']'"
-        return "CONCAT('[', " + ", ', ', ".join(values) + ", ']')"
+    def list(self, columns: Sequence[str], held: Sequence[str] = ()) -> tuple[str, ...]:
+        """SQL for the parts of a JSON list of values, where the engine writes it; `held` as for `expression`."""
+        values = [self.expression(*names) for names in zip(columns, held or columns, strict=True)]
+        return ("'['", *[part for value in values for part in (value, "', '")][:-1], "']'")
 
-    def row(self, columns: Sequence[str]) -> str:
-        """SQL for the values of columns as one JSON text by their names, where the engine writes it."""
-        parts = [f"{_literal(json.dumps(column) + ': ')}, {self.expression(column)}" for column in columns]
-        text = ", ', ', ".join(parts)
-        return f"CONCAT('{{', {text}, '}}')" if self.engine == "mysql" else f"concat('{{', {text}, '}}')"
+    def joined(self, parts: Iterable[str]) -> str:
+        """SQL for texts one behind the other: expressions, and literals that hold no quote."""
+        texts: list[str] = []
+        for part in parts:  # a million rows feel every concatenation
+            if texts and texts[-1][-1] == part[0] == "'":
+                texts[-1] = texts[-1][:-1] + part[1:]
+            else:
+                texts.append(part)
+        return f"CONCAT({', '.join(texts)})" if self.engine == "mysql" else " || ".join(texts)
+
+    def key(self, columns: Sequence[str], held: Sequence[str] = ()) -> str:
+        """SQL for a row's key as a JSON list, where the engine writes it."""
+        return self.joined(self.list(columns, held))
+
+    def text(self, held: str) -> str:
+        """SQL for a text, where the statement has it, as JSON."""
+        return Encoding(self.engine, {held: Kind.TEXT}).expression(held)
 
 
 def encoding_of(database: Database, table: str, columns: Sequence[str]) -> Encoding:
@@ -113,10 +141,6 @@ def encoding_of(database: Database, table: str, columns: Sequence[str]) -> Encod
         known = {str(row[0]).lower(): _mysql_kind(str(row[1])) for row in database.query(f"SHOW COLUMNS FROM {table}")}
         return Encoding("mysql", {column: known.get(unquote(column).lower(), Kind.TEXT) for column in columns})
     return Encoding(database.engine, {})
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _mysql_kind(declared: str) -> Kind:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import secrets
 import sys
 import threading
 import time
@@ -193,9 +194,9 @@ class Lazy:
             raise
         return True
 
-    def _recorded(self, batch: Batch) -> AbstractContextManager[None]:
-        """Changes are recorded as those of a batch with a number that no run gives."""
-        number = -time.time_ns() // 1000
+    def _recorded(self, batch: Batch) -> AbstractContextManager[int | None]:
+        """Changes are recorded as those of a batch with a number that no run gives, nor another replica."""
+        number = -secrets.randbits(62)
         return recorded(batch, self._job, number, self._site.ledger, self._connections())
 
     def _require(self) -> None:

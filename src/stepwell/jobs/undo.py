@@ -25,7 +25,7 @@ from stepwell.jobs.lease import Lease
 from stepwell.jobs.rows import Place, take_back, values_of
 from stepwell.jobs.runner import Site
 from stepwell.jobs.sources import among, load_key
-from stepwell.ledger import changes, ensured, events
+from stepwell.ledger import changes, ensured, events, packs
 from stepwell.ledger.changes import Change
 from stepwell.ledger.jobs import Ledger
 
@@ -97,6 +97,7 @@ def preview(
         stack.callback(connections.close)
         back = _Back(definition, connections, site.ledger)
         back.try_to_put()
+        packs.unpack(back.ledger, definition.name)
         return back.by_the_record("", tell, stop or threading.Event())
 
 
@@ -121,6 +122,7 @@ def _way_back(
             back.try_to_put()
         back.wait_for_the_dead()
         settle(definition, back.source, back.ledger)
+        packs.unpack(back.ledger, definition.name)
         if reason and not changes.count_changed(back.ledger, definition.name, reason):
             return UndoReport(definition.name, complete=True)  # a job with nothing to judge again stays complete
         # First, so that nothing runs the job again between two halves of its undo.

@@ -22,7 +22,10 @@ from stepwell.jobs.changes import recorded
 from stepwell.jobs.definition import Definition
 from stepwell.ledger.jobs import Ledger
 
-DEADLOCK_CODES = ("40001", "40P01")
+SUPERSEDED = "40001"
+"""In PostgreSQL: a row was changed by somebody since the transaction's snapshot."""
+
+DEADLOCK_CODES = (SUPERSEDED, "40P01")
 """A serialization failure and a deadlock in PostgreSQL; those of MySQL are lock timeouts to its adapter."""
 
 PASSING_CODES = ("252", *DEADLOCK_CODES)
@@ -77,21 +80,25 @@ def do(task: Task, definition: Definition, ledger_name: str, connections: Connec
     return replace(report, used=tuple(connections.connected))
 
 
-def _do(task: Task, definition: Definition, ledger_name: str, connections: Connections) -> Report:
+def _do(
+    task: Task, definition: Definition, ledger_name: str, connections: Connections, locks_rows: bool = False
+) -> Report:
     started = time.monotonic()
     scope = sources.load(task.scope)
-    batch = Batch(definition, scope, connections, task.number)
+    batch = Batch(definition, scope, connections, task.number, locks_rows=locks_rows)
     rows = 0
     try:
         with batch.transactions(ledger_name):
-            rows = _count(batch)
-            with recorded(batch, definition, task.number, ledger_name, connections):
+            with recorded(batch, definition, task.number, ledger_name, connections) as found:
+                rows = _count(batch) if found is None else found
                 definition.migrate(batch)
             ledger = Ledger(batch.on(ledger_name))
             ledger.finish(task.job, task.token, task.number, rows, time.monotonic() - started)
     except Fenced:
         return Report(task, Verdict.FENCED, 0, time.monotonic() - started)
     except StepwellError as error:
+        if getattr(error, "code", "") == SUPERSEDED and not locks_rows:
+            return _do(task, definition, ledger_name, connections, locks_rows=True)
         if isinstance(error, ConnectionLost):
             connections.close()
         verdict = Verdict.PASSING if passes(error) else Verdict.FAILED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stepwell.databases.database import Database
 from stepwell.ledger.jobs import CLOCK, this_process
@@ -44,11 +44,21 @@ def load_values(text: str) -> dict[str, str]:
     return {column: json.dumps(value, ensure_ascii=False) for column, value in json.loads(text).items()}
 
 
+def canonical(text: str) -> str:
+    """A JSON text as Python spells it, whichever engine wrote it."""
+    return json.dumps(json.loads(text), ensure_ascii=False)
+
+
 def add(ledger: Database, changes: Iterable[Change]) -> None:
     """Record changes in bulk, as made now by this process, in the caller's transaction."""
     now = float(ledger.query(f"SELECT {CLOCK[ledger.engine]}")[0][0])
+    write_out(ledger, (replace(change, made_by=this_process(), at=now) for change in changes))
+
+
+def write_out(ledger: Database, changes: Iterable[Change]) -> None:
+    """Give each change a row of the ledger, in the caller's transaction."""
     rows = [
-        (c.job, c.key, c.batch, c.place, dump_values(c.old), dump_values(c.new), c.reason, this_process(), now)
+        (c.job, c.key, c.batch, c.place, dump_values(c.old), dump_values(c.new), c.reason, c.made_by, c.at)
         for c in changes
     ]
     if rows:

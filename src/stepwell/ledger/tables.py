@@ -82,6 +82,21 @@ TABLES = (
       PRIMARY KEY (job, row_key, batch)
     )
     """,
+    # Changes as a batch records them: many to a row, which takes a quarter of the time of a row for each.
+    """
+    CREATE TABLE IF NOT EXISTS stepwell_change_pack (
+      job VARCHAR(150) NOT NULL,
+      batch BIGINT NOT NULL,
+      number BIGINT NOT NULL,
+      place VARCHAR(300) NOT NULL,
+      column_names {text} NOT NULL,
+      changes {text} NOT NULL,
+      reason {text} NOT NULL,
+      made_by VARCHAR(150) NOT NULL,
+      at DOUBLE PRECISION NOT NULL,
+      PRIMARY KEY (job, batch, number)
+    )
+    """,
     # What a batch found in another database than the ledger's, kept until the batch is done.
     """
     CREATE TABLE IF NOT EXISTS stepwell_before (
