@@ -6,9 +6,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import apply, backfill, checks, copy, copying, diff, formats, lint, servers, startup, tools
+from benchmarks import apply, backfill, checks, copy, copying, diff, formats, groups, lint, servers, startup, tools
 
-NAMES = ("startup", "apply", "copy", "copying", "backfill", "checks", "diff", "lint", "formats")
+NAMES = ("startup", "apply", "copy", "groups", "copying", "backfill", "checks", "diff", "lint", "formats")
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
@@ -20,6 +20,8 @@ with tempfile.TemporaryDirectory(prefix="stepwell-bench-") as temporary:
     folder = Path(temporary)
     if "copy" in chosen:
         copy.main(folder)
+    if "groups" in chosen:
+        groups.main(folder)
     if "lint" in chosen:
         lint.main(folder)
     for beside_servers in (copying, backfill, checks, diff, formats):

@@ -29,7 +29,6 @@ SQL = {
     "an unreadable source": ("-- batches: everything in item\n" + GOOD, 1, "`batches` can't be"),
     "no key": ("-- batches: keyset state.item by ,\n" + GOOD, 1, "its batches name no table, or no key"),
     "a key of one column twice": ("-- batches: keyset state.item by id, id\n" + GOOD, 1, "name a column twice: id, id"),
-    "groups of two columns": ("-- batches: groups state.item by n, id\n" + GOOD, 1, "groups go by one column"),
     "an unknown database": ("-- About it\n" + BATCHES.replace("state", "stat") + GOOD, 2, "no database 'stat' in this project (did you mean 'state'?)"),
     "a drain without where": ("-- size: 5\n" + BATCHES.replace("keyset", "drain") + GOOD, 2, "a drain without `where`"),
     "groups whose rows can't be recorded": ("-- records: n\n" + BATCHES.replace("keyset", "groups") + GOOD, 1, "nothing tells them apart"),
@@ -57,6 +56,7 @@ SQL = {
     "a mark in a comment": (BATCHES + "UPDATE item SET n = 1 -- ${batch}\nWHERE id = 1;\n", 2, "`${batch}` in a comment or a string"),
     "a mark in a string": (after("", "SELECT '${batch}';"), 3, "`${batch}` in a comment or a string"),
     "a mistyped mark": (BATCHES + "UPDATE item SET n = 1 WHERE ${bacth};\n", 2, "no variable ${bacth} in a job (did you mean 'batch'?)"),
+    "missing in another engine": ("-- batches: groups state.item by id\n-- where: missing from copies by id\n" + GOOD, 1, "only groups in ClickHouse"),
     "an open quote": (BATCHES + "UPDATE item SET n = 'a WHERE ${batch};\n", 2, "is never closed"),
     "a transaction of its own": (BATCHES + "BEGIN;\n" + GOOD, 2, "`BEGIN` in a script: Stepwell begins and ends"),
     "an empty undo": (BATCHES + GOOD + "-- undo\n-- Nothing yet\n", 3, "nothing stands below `-- undo`"),
@@ -65,7 +65,7 @@ SQL = {
 }  # fmt: skip
 
 CLASS = """\
-from stepwell.jobs import Drain, Exclude, Flag, Groups, Job, Keyset, Window
+from stepwell.jobs import Drain, Exclude, Flag, Groups, Job, Keyset, Missing, Window
 from datetime import time
 
 class Bad(Job):
@@ -102,6 +102,9 @@ PYTHON = {
     "a size in words": (from_source('Groups("state", "item", "id", rows="many")'), 6, "its batches can't have 'many' rows"),
     "an unknown database": (from_source('Keyset("stat", "item", "id")'), 6, "(did you mean 'state'?)"),
     "a drain without where": (from_source('Drain("state", "item", "id", where="")'), 6, "a drain without `where`"),
+    "missing elsewhere than in groups": (from_source('Keyset("state", "item", "id", where=Missing("copies", "id"))'), 6, "only groups in ClickHouse can be `missing from`"),
+    "missing in another engine": (from_source('Groups("state", "item", "id", where=Missing("copies", "id"))'), 6, "only groups in ClickHouse can be `missing from`"),
+    "missing by a number": (from_source('Groups("state", "item", "id", where=Missing("copies", 1))'), 6, "its batches' missing key can't be 1"),
     "no migrate": (CLASS.replace(MIGRATE, ""), 4, "`migrate` is missing"),
     "migrate without a batch": (CLASS.replace("self, batch", "self"), 8, "`migrate` can't be called with one argument"),
     "migrate that is awaited": (CLASS.replace("def", "async def"), 8, "`migrate` is `async`"),

@@ -6,7 +6,7 @@ proven end. `pressure.py` holds it back while a database is hard at work;
 `changes.py` records what it changes, and `undo.py` takes that back.
 """
 
-from stepwell.jobs.definition import Drain, Exclude, Flag, Groups, Job, Keyset, Says
+from stepwell.jobs.definition import Drain, Exclude, Flag, Groups, Job, Keyset, Missing, Says
 from stepwell.window import Window
 
-__all__ = ["Drain", "Exclude", "Flag", "Groups", "Job", "Keyset", "Says", "Window"]
+__all__ = ["Drain", "Exclude", "Flag", "Groups", "Job", "Keyset", "Missing", "Says", "Window"]

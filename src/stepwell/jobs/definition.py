@@ -81,19 +81,39 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """The condition that a row is not in another table of the same ClickHouse yet: a copy that still has to be made.
+
+    `key` is a column, or several separated by commas, by which both tables know a row. Where that table has rows of
+    other origin, too, `where` tells the copies. Both have the columns that the groups go by, under the same names.
+    """
+
+    table: str
+    key: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        also = f" AND ({self.where})" if self.where else ""
+        return f"({self.key}) NOT IN (SELECT {self.key} FROM {self.table} WHERE ${{batch}}{also})"
+
+
+@dataclass(frozen=True, slots=True)
 class Groups:
-    """All rows of some values of a column at once, values packed so that batches have about `rows` rows each."""
+    """All rows of a group at once, groups that follow each other packed so that batches have about `rows` rows each.
+
+    A group is the rows with one value of `key`, a column, or several separated by commas.
+    """
 
     database: str
     table: str
-    column: str
-    where: str = ""
+    key: str
+    where: str | Missing = ""
     rows: int = 10_000
     excluded: Excluded | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
-        return (self.column,)
+        return tuple(part.strip() for part in self.key.split(","))
 
 
 Source = Keyset | Drain | Groups

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from stepwell.errors import BadJob, BadScript, did_you_mean
 from stepwell.jobs import python_file, sql_file
-from stepwell.jobs.definition import Definition, Drain, Exclude, Flag, Groups, Keyset, Says, Source
+from stepwell.jobs.definition import Definition, Drain, Exclude, Flag, Groups, Keyset, Missing, Says, Source
 from stepwell.jobs.draft import Draft
 from stepwell.jobs.variables import with_variables
 from stepwell.scripts.source import read
@@ -87,8 +87,11 @@ def _check_source(draft: Draft, engines: Mapping[str, str]) -> None:
     source = draft.said.get("batches")
     if not isinstance(source, (Keyset, Drain, Groups)):
         raise draft.wrong("batches", "`batches` is missing", 'Write batches = Keyset("database", "table", key="id").')
-    texts = {"database": source.database, "table": source.table, "where": source.where}
-    texts |= {"column": source.column} if isinstance(source, Groups) else {"key": source.key}
+    missing = source.where if isinstance(source.where, Missing) else None
+    texts: dict[str, Any] = {"database": source.database, "table": source.table, "key": source.key}
+    texts |= (
+        {f"missing {name}": value for name, value in asdict(missing).items()} if missing else {"where": source.where}
+    )
     for name, text in texts.items():
         if not isinstance(text, str):
             raise draft.wrong("batches", f"its batches' {name} can't be {text!r}", "Write it as one text, in quotes.")
@@ -101,8 +104,12 @@ def _check_source(draft: Draft, engines: Mapping[str, str]) -> None:
         raise draft.wrong("batches", "its batches name no table, or no key", do)
     if len(set(source.keys)) < len(source.keys):
         raise draft.wrong("batches", f"its batches name a column twice: {', '.join(source.keys)}", "Take one away.")
-    if isinstance(source, Groups) and "," in source.column:
-        raise draft.wrong("batches", "groups go by one column", "Name one, or use keyset for several.")
+    if missing and not (isinstance(source, Groups) and engines[source.database] == "clickhouse"):
+        do = "Write the condition in SQL: NOT EXISTS (SELECT 1 FROM …)."
+        raise draft.wrong("batches", "only groups in ClickHouse can be `missing from` a table", do)
+    if missing and not (missing.table.strip() and all(part.strip() for part in missing.key.split(","))):
+        do = "Say from which table, and by which columns a row is known there."
+        raise draft.wrong("batches", "what its batches' rows are missing from has no name, or no key", do)
     if isinstance(source, Drain) and not source.where.strip():
         do = "Say which rows are still to be migrated."
         raise draft.wrong("batches", "a drain without `where` would never be empty", do)

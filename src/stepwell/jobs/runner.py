@@ -17,7 +17,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
-from typing import Any
 
 from stepwell.databases.database import Database
 from stepwell.errors import Fenced, JobStalled, NoHeadway, Refused, StepwellError, UnfitKey
@@ -174,7 +173,7 @@ class _Run:
     pending: dict[Future[Report], Task] = field(default_factory=dict)
     waiting: deque[tuple[float, Task]] = field(default_factory=deque)
     tries: dict[int, int] = field(default_factory=dict)
-    groups: deque[tuple[Any, int]] = field(default_factory=deque)
+    groups: deque[sources.Group] = field(default_factory=deque)
     ahead: _Ahead | None = None
     local: threading.local = field(default_factory=threading.local)
     opened: list[Connections] = field(default_factory=list)
@@ -322,13 +321,22 @@ class _Run:
     def note_pass(self, place: str, quiet: int, ended: bool = False) -> int:
         """Count what is left, and record where a pass begins or ended; returns the quiet passes by now."""
         behind = sources.load_key(place) if place and not self.has_condition else None
-        self.left = sources.count_left(self.source, self.definition.source, behind, self.failed())
+        self.left = self.count_left(behind)
         if self.left:
             quiet = 0
         elif ended:
             quiet += 1
         self.done = self.ledger.end_pass(self.definition.name, self.lease.token, place, self.left, quiet)
         return quiet
+
+    def count_left(self, behind: sources.Key | None) -> int:
+        """The rows left behind a key. To count those of groups is to list them, and the next pass goes by that list."""
+        source, failed = self.definition.source, self.failed()
+        if isinstance(source, Groups):
+            self.groups = sources.next_groups(self.source, source, behind, failed)
+            if len(self.groups) < sources.MOST_GROUPS:
+                return sum(rows for _, rows in self.groups)
+        return sources.count_left(self.source, source, behind, failed)
 
     def look_for_headway(self, headway: _Headway) -> None:
         """Behind a pass that migrated rows and left some. Raises NoHeadway where it is always the same ones."""
@@ -366,7 +374,8 @@ class _Run:
     def one_pass(self, send: Callable[[Task], Future[Report]], size: BatchSize, place: str) -> str:
         """Migrate from `place` on to the last key; returns where it ended. What an earlier run began comes first."""
         exhausted = False
-        self.groups.clear()
+        if place and self.has_condition:  # the groups were listed from the first, and this pass goes on where it was
+            self.groups.clear()
         self.ahead = None
         self.retry_failed()
         failed = self.failed()
@@ -404,6 +413,7 @@ class _Run:
         if not asked:
             return
         texts = [] if self.has_condition else [sources.dump(sources.Keys((sources.load_key(key),))) for key in asked]
+        self.groups.clear()
         number = self.begin(texts, "", retried=asked)
         for offset, text in enumerate(texts):
             self.waiting.append((0.0, Task(self.definition.name, number + offset, self.lease.token, text)))
@@ -430,7 +440,7 @@ class _Run:
         if isinstance(definition.source, Groups):
             # To count the groups is to read the table: it is done once for many batches.
             self.groups = self.groups or sources.next_groups(self.source, definition.source, behind, failed)
-            found = sources.pack(self.groups, rows)
+            found = sources.pack(self.groups, rows, behind, failed)
         elif ahead and ahead.serves(place, rows, self.most):
             found = ahead.found
         else:

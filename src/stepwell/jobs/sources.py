@@ -6,17 +6,20 @@ import base64
 import json
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from stepwell.databases.database import Database
-from stepwell.jobs.definition import Drain, Groups, Source
+from stepwell.jobs.definition import Drain, Groups, Missing, Source
 
 Key = tuple[Any, ...]
-"""The values of a row's key columns."""
+"""The values of a row's key columns, or of those that a group's rows have in common."""
+
+Group = tuple[Key, int]
+"""A group's key, and how many of its rows are still to be migrated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Rows of just these keys, or of these values of a group's column."""
+    """Rows of just these keys, or of just these groups."""
 
     values: tuple[Key, ...]
 
@@ -39,6 +42,12 @@ Scope = Range | Keys
 
 SCOPE = "${batch}"
 """What stands in a `where` for the scope's own condition: a subquery then looks at no more than the batch."""
+
+MOST_GROUPS = 100_000
+"""Groups that are listed at once, some 20 MB."""
+
+AT_ONCE = 1_000_000
+"""Rows that are looked for in another table at once: what it has of them is held in memory."""
 
 MOST_KEYS = 10_000
 """Keys in one scope at most: each is a parameter, of which SQLite takes 32,766 and PostgreSQL 65,535."""
@@ -73,7 +82,7 @@ def condition(source: Source, scope: Scope) -> Condition:
             bounds.append(Condition(f"NOT ({known.text})", known.parameters))
         text = " AND ".join(f"({bound.text})" for bound in bounds) or "1 = 1"
         found = Condition(text, tuple(value for bound in bounds for value in bound.parameters))
-    return found.and_also(source.where).and_also(*_not_excluded(source))
+    return found.and_also(str(source.where)).and_also(*_not_excluded(source))
 
 
 def _not_excluded(source: Source) -> tuple[str, tuple[Any, ...]]:
@@ -114,7 +123,7 @@ def next_scope(
     Rows that `failed` by themselves are left out. None where nothing is left behind that key.
     """
     if isinstance(source, Groups):
-        return pack(next_groups(database, source, behind, failed, min(size, MOST_KEYS)), size)
+        return pack(next_groups(database, source, behind, failed, size), size, behind, failed)
     if isinstance(source, Drain):
         size = min(size, MOST_KEYS)
     columns = ", ".join(source.keys)
@@ -140,41 +149,82 @@ def next_scope(
 
 
 def next_groups(
-    database: Database, source: Groups, behind: Key | None, failed: tuple[Key, ...] = (), most: int = MOST_KEYS
-) -> deque[tuple[Any, int]]:
-    """The next values behind a key in their order, `most` of them, each with the number of its rows."""
-    left = condition(source, Range(behind, None, failed))
+    database: Database, source: Groups, behind: Key | None, failed: tuple[Key, ...] = (), most: int = MOST_GROUPS
+) -> deque[Group]:
+    """The next groups behind a key in their order, `most` of them or a few more."""
+    if isinstance(source.where, Missing):
+        return _missing(database, source, source.where, behind, failed, most)
+    return _count_groups(database, source, Range(behind, None, failed), most)
+
+
+def _missing(
+    database: Database, source: Groups, where: Missing, behind: Key | None, failed: tuple[Key, ...], most: int
+) -> deque[Group]:
+    """The same for copies. Rows are looked for only in groups that are there in part, a few groups at a time."""
+    from stepwell.databases.clickhouse import missing
+
+    found: deque[Group] = deque()
+    whole = True
+    while whole and len(found) < most:
+        ours = condition(replace(source, where=""), Range(behind, None, failed))
+        theirs = condition(replace(source, where=where.where, excluded=None), Range(behind, None, failed))
+        groups = deque(
+            missing.groups(
+                database, source.keys, where.key, ours=missing.Rows(source.table, ours.text, ours.parameters),
+                theirs=missing.Rows(where.table, theirs.text, theirs.parameters), most=MOST_GROUPS,
+            )
+        )  # fmt: skip
+        whole = len(groups) == MOST_GROUPS
+        while groups and len(found) < most:
+            part = [groups.popleft()]
+            rows = part[0][1]
+            while groups and rows + groups[0][1] <= AT_ONCE:
+                part.append(groups.popleft())
+                rows += part[-1][1]
+            last = part[-1][0]
+            if any(there is missing.There.SOME for _, _, there in part):
+                found += _count_groups(database, source, Range(behind, last, failed), MOST_GROUPS)
+            else:
+                found += [(key, count) for key, count, there in part if there is missing.There.NOTHING]
+            behind = last
+    return found
+
+
+def _count_groups(database: Database, source: Groups, scope: Scope, most: int) -> deque[Group]:
+    columns, left = ", ".join(source.keys), condition(source, scope)
     rows = database.query(
         f"""
-        SELECT {source.column}, count(*) AS row_count
+        SELECT {columns}, count(*) AS row_count
         FROM {source.table}
         WHERE {left.text}
-        GROUP BY {source.column}
-        ORDER BY {source.column}
+        GROUP BY {columns}
+        ORDER BY {columns}
         LIMIT {most}
         """,
         left.parameters,
     )
-    return deque((value, int(count)) for value, count in rows)
+    return deque((tuple(key), int(count)) for *key, count in rows)
 
 
-def pack(groups: deque[tuple[Any, int]], size: int) -> tuple[Scope, Key] | None:
-    """Take values from the left until their rows together reach `size`; a value larger than that stands alone."""
-    chosen: list[Key] = []
-    total = 0
-    while groups and (not chosen or (total + groups[0][1] <= size and len(chosen) < MOST_KEYS)):
-        value, count = groups.popleft()
-        chosen.append((value,))
+def pack(groups: deque[Group], size: int, behind: Key | None, failed: tuple[Key, ...] = ()) -> tuple[Scope, Key] | None:
+    """Take groups from the left until their rows together reach `size`; one that is larger stands alone.
+
+    They lie side by side behind a key, so they are a range: an index finds it faster than it finds each of them.
+    """
+    if not groups:
+        return None
+    last, total = groups.popleft()
+    while groups and total + groups[0][1] <= size:
+        last, count = groups.popleft()
         total += count
-    return (Keys(tuple(chosen)), chosen[-1]) if chosen else None
+    return Range(behind, last, failed), last
 
 
 def keys_in(database: Database, source: Source, scope: Scope) -> list[Key]:
     """The keys in a scope that are still to be migrated, in order: what a failing batch is split by."""
-    if isinstance(source, Groups) and isinstance(scope, Keys):
-        return list(scope.values)
     columns, found = ", ".join(source.keys), condition(source, scope)
-    text = f"SELECT {columns} FROM {source.table} WHERE {found.text} ORDER BY {columns}"
+    each = "SELECT DISTINCT" if isinstance(source, Groups) else "SELECT"
+    text = f"{each} {columns} FROM {source.table} WHERE {found.text} ORDER BY {columns}"
     return [tuple(row) for row in database.query(text, found.parameters)]
 
 

@@ -11,7 +11,7 @@ from stepwell import durations
 from stepwell.databases.lexing import Kind, Unterminated, tokens
 from stepwell.errors import BadJob, did_you_mean
 from stepwell.jobs.batch import MARK, Batch
-from stepwell.jobs.definition import Drain, Exclude, Flag, Groups, Keyset, Source
+from stepwell.jobs.definition import Drain, Exclude, Flag, Groups, Keyset, Missing, Source
 from stepwell.jobs.draft import Draft
 from stepwell.scripts import native
 from stepwell.scripts.script import Statement
@@ -24,6 +24,7 @@ WORDS = (
 
 _LINE = re.compile(r"--\s*([a-z][a-z-]*)\s*:(?!//)\s*(.*?)\s*")
 _SOURCE = re.compile(r"(keyset|drain|groups)\s+(\S+?)\.(\S+(?:\s+FINAL)?)\s+by\s+(.+)")
+_MISSING = re.compile(r"missing from (\S+) by (.+?)(?: where (.+))?")
 _FLAG = re.compile(r"([A-Za-z_]\w*)(?:\s*=\s*(true|false))?", re.ASCII)
 _EXCLUDE = re.compile(r"(\S+)\s+in\s+\$\{([A-Za-z_]\w*)\}", re.ASCII)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -136,7 +137,9 @@ def _front(text: str, path: Path) -> tuple[str, dict[str, Any], dict[str, int]]:
 def _source(written: tuple[str, str, str, str], where: str, size: int | None) -> Source:
     kind, database, table, key = written
     made = {"keyset": Keyset, "drain": Drain, "groups": Groups}[kind]
-    found: Source = made(database, table, key, where, *([] if size is None else [size]))
+    missing = _MISSING.fullmatch(where)
+    condition = Missing(*missing.groups("")) if missing else where
+    found: Source = made(database, table, key, condition, *([] if size is None else [size]))
     return found
 
 

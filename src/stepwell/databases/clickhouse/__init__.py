@@ -11,6 +11,7 @@ keys.py        what the sorting key is good for
 evidence.py    what is read before a statement runs, and what became of it
 probe.py       what a statement would have made
 inserts.py     an INSERT that is exact in spite of kill -9
+missing.py     how much of a table's groups another table has
 folder.py      a chDB folder, which one process at a time may open
 lock.py        a lock where there is no relational database to have one
 pressure.py    how hard the server is at work

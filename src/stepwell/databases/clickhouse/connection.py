@@ -136,18 +136,22 @@ class ClickhouseDatabase:
             )
         elif statement.kind is Kind.INSERT and evidence:
             inserts.run(self, command, statement, evidence)
+        elif statement.kind is Kind.INSERT and command.tag:
+            self.send(command.text, command, inserts.ONE_OF_MANY)
         elif statement.kind is Kind.MUTATION and command.tag:
             self.send(with_mark(command.text, command.tag), command)
         else:
             self.send(command.text, command)
 
-    def send(self, text: str, command: Command) -> None:
+    def send(self, text: str, command: Command, more: Mapping[str, str] = {}) -> None:
         """Send one statement under the command's tag and limits, and follow it to its end on the server."""
         if self.cluster:
             text = on_cluster(text, read(text), self.cluster)
         sent = percent_style(text, self.engine) if command.parameters else text
         try:
-            self._client.command(sent, command.parameters or None, settings=self._settings_for(command))
+            self._client.command(
+                sent, command.parameters or None, settings=self._settings_for(command) | dict(more or {})
+            )
         except Exception as error:
             trouble = refused(error)
             if isinstance(trouble, ConnectionLost) and command.tag and not self.embedded:

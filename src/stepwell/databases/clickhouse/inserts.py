@@ -26,6 +26,10 @@ from stepwell.errors import Refused
 if TYPE_CHECKING:
     from stepwell.databases.clickhouse.connection import ClickhouseDatabase
 
+ONE_OF_MANY = {"max_threads": "1", "max_block_size": "1048576", "preferred_block_size_bytes": "0"}
+"""For an INSERT of a job's batch. It reads blocks of up to a million rows, which become parts without being put
+together first: two such at once are as quick as one with all threads, at less than half of its memory (measured)."""
+
 CLONE = "__stepwell_clone"
 """What is added to a table's name for the clone that takes its place."""
 
