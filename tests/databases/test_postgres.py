@@ -1077,7 +1077,6 @@ def test_databases_tablespaces_and_subscriptions_are_looked_up(database: Databas
             assert database.settle(command(add), seen).outcome is Outcome.DONE
         run(database, drop)
         assert database.settle(command(drop), present).outcome is Outcome.DONE
-    place.rmdir()
 
 
 def test_repeatable_statements_are_repeated_and_others_left_to_a_person(database: Database) -> None:

@@ -144,8 +144,11 @@ class Database(Protocol):
     def load(self, table: str, columns: Sequence[str], lines: bytes) -> None:
         """Add rows given as whole tab-separated lines (`lines.py`) to a table with columns of text."""
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """Commit at the end of the block, roll back when it raises. Only where some conduct is TRANSACTIONAL."""
+    def transaction(self, lasting: bool = True) -> AbstractContextManager[None]:
+        """Commit at the end of the block, roll back when it raises. Only where some conduct is TRANSACTIONAL.
+
+        One that need not be `lasting` may be lost with the server, but none that came before a lasting one is.
+        """
 
     def lock(self, patience: float, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
         """Hold this database's migration lock for the block.

@@ -51,7 +51,10 @@ LONGEST_PAUSE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """One database under its lock, and what every script that is applied to it shares."""
+    """One database under its lock, and what every script that is applied to it shares.
+
+    `hurried`: another script for it comes right behind, so a commit need not wait for the disk; see `upgrade.hurried`.
+    """
 
     database: Database
     journal: Journal
@@ -60,6 +63,7 @@ class Runner:
     tell: events.Listener
     watcher: Watcher
     assert_locked: Callable[[], None]
+    hurried: bool = False
 
 
 @dataclass(slots=True)
@@ -215,7 +219,7 @@ def _apply_whole(work: Work, statements: list[Statement], conducts: list[Conduct
     def send_all() -> None:
         for statement in statements[:first]:
             _send(work, statement, replace(work.command(statement), tag=""))
-        with database.transaction():
+        with database.transaction(lasting=not work.runner.hurried):
             for statement in statements[first:]:
                 _send(work, statement, replace(work.command(statement), tag=""))
             work.record(len(statements))

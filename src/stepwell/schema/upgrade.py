@@ -58,10 +58,12 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
         tried: set[str] = set()
         held: dict[str, list[str]] = {}
         while True:
-            for script in plan.ready:
+            ready = [script for script in plan.ready if script.reference not in tried]
+            for script, following in zip(ready, [*ready[1:], None], strict=True):
                 if options.closed:
                     break
-                if script.reference not in tried and _apply(runner_of(script.database), script, tell):
+                runner = replace(runner_of(script.database), hurried=hurried(script, following, options))
+                if _apply(runner, script, tell):
                     ran.append(script.reference)
                 tried.add(script.reference)
             gated = next((reference for reference in plan.gated if reference not in held), None)
@@ -79,6 +81,22 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
             plan = replace(make_plan(targets, options), skipped=plan.skipped)
     waiting = plan.waiting | {reference: held[reference] for reference in plan.waiting if held.get(reference)}
     return Result(ran, plan.skipped, waiting)
+
+
+def hurried(script: Script, following: Script | None, options: Options) -> bool:
+    """Whether the commit of a script need not wait for the disk, because the next one does so for both.
+
+    It does where the `following` script is SQL for the same database. Applied, begun in the journal or failed,
+    something of it is committed, and no server has that on its disk without all before it. What has effects elsewhere
+    (another database, Python, another tool) must find this script on the disk; guards or a window may let nothing
+    follow it.
+    """
+    return (
+        following is not None
+        and following.database == script.database
+        and not (following.is_python or following.delegate or following.front.guards)
+        and options.window is None
+    )
 
 
 def _behind(targets: Sequence[Target], ready: Sequence[Script]) -> bool:

@@ -201,7 +201,7 @@ class MysqlDatabase:
         return self._connection.bound(text, parameters)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, lasting: bool = True) -> Iterator[None]:
         connection = self._connection
         connection.query("START TRANSACTION")
         self._in_block = True

@@ -276,13 +276,18 @@ class Session:
         return psycopg.ClientCursor(self._connection).mogrify(for_psycopg(text).encode(), parameters)
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Commit at the end of the block, roll back when it raises. BEGIN travels with the first statement."""
+    def transaction(self, lasting: bool) -> Iterator[None]:
+        """Commit at the end of the block, roll back when it raises. BEGIN travels with the first statement.
+
+        Unless it is `lasting`, the server answers COMMIT before it is on the disk; the next one that is lasting waits
+        for all before it.
+        """
         limits = self._limits
-        self._in_block, self._ahead = True, BEGIN
+        opening = BEGIN if lasting else f"{BEGIN}SET LOCAL synchronous_commit = off;"
+        self._in_block, self._ahead = True, opening
         try:
             yield
-            if self._ahead != BEGIN:
+            if self._ahead != opening:
                 self._commit()
         except BaseException:
             # A rollback takes back the settings that were changed in the block, too.

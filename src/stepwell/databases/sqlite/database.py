@@ -253,8 +253,8 @@ class SqliteDatabase:
         self.insert(table, columns, lines.decode(rows))
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Commit at the end of the block, roll back when it raises."""
+    def transaction(self, lasting: bool = True) -> Iterator[None]:
+        """Commit at the end of the block, roll back when it raises. Every commit is lasting."""
         connection = self._connection
         # IMMEDIATE: a reader that turns writer later can be refused at once, without waiting for its turn.
         self.query("BEGIN IMMEDIATE")
