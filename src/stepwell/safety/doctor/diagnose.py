@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from stepwell.config import Config
 from stepwell.databases.database import Database
 from stepwell.errors import BadRequest, CannotConnect, Refused, ReleaseBlocked, StepwellError, did_you_mean
-from stepwell.jobs.definition import Definition
 from stepwell.safety.doctor import servers, workload
 from stepwell.safety.doctor.backup import backup
 from stepwell.safety.doctor.disk import space
@@ -19,6 +19,9 @@ from stepwell.safety.doctor.trial import trial
 from stepwell.schema import events, history
 from stepwell.schema.plan import Target
 from stepwell.scripts.script import Script
+
+if TYPE_CHECKING:
+    from stepwell.jobs.definition import Definition
 
 PATIENCE = 15.0
 """Seconds to count the rows of all jobs, when a person asks."""

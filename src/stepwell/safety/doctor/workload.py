@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from stepwell.databases.database import Database
 from stepwell.errors import Refused, StepwellError
-from stepwell.jobs.definition import Definition
-from stepwell.jobs.sources import Range, condition
-from stepwell.ledger.jobs import JobState, Ledger
 from stepwell.safety.doctor.finding import Finding, Level, span
+
+if TYPE_CHECKING:
+    from stepwell.jobs.definition import Definition
+    from stepwell.ledger.jobs import JobState
+
+# A release without jobs, of which `up` looks at many, imports nothing of them.
 
 OVER = ("complete", "cancelled", "undone")
 
@@ -34,6 +38,10 @@ def ahead(
     patience: float,
 ) -> list[Ahead]:
     """The jobs that are switched on and not done; the rows of all are counted for `patience` seconds at most."""
+    if not definitions:
+        return []
+    from stepwell.ledger.jobs import Ledger
+
     deadline = time.monotonic() + patience
     known = ledger is not None and ledger.columns("stepwell_job")
     book = Ledger(ledger) if ledger is not None and known else None
@@ -60,6 +68,8 @@ def _rate(state: JobState | None, done: int) -> float | None:
 
 
 def _count(definition: Definition, database: Database | None, patience: float) -> int | None:
+    from stepwell.jobs.sources import Range, condition
+
     source = definition.source
     found = condition(source, Range(None, None))
     if patience <= 0 or database is None or found.parameters or "${" in found.text:
