@@ -24,11 +24,15 @@ Group = tuple[Key, int]
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Rows with keys behind `lower` up to and with `upper`, None being open, but not those `without`."""
+    """Rows with keys behind `lower` up to and with `upper`, None being open, but not those `without`.
+
+    `rows` is how many were to be migrated when they were looked for, None where nobody counted them.
+    """
 
     lower: Key | None
     upper: Key | None
     without: tuple[Key, ...] = ()
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,10 @@ def next_scope(
         text = f"SELECT {columns} FROM {source.table} WHERE {left.text} ORDER BY {columns} LIMIT {size}"
         keys = [tuple(row) for row in database.query(text, left.parameters)]
         return (Keys(tuple(keys)), keys[-1]) if keys else None
+    last = f"SELECT {columns} FROM {source.table} WHERE {left.text} ORDER BY {columns} LIMIT 1 OFFSET {size - 1}"
+    if rows := database.query(last, left.parameters):
+        upper = tuple(rows[0])
+        return Range(behind, upper, failed, size), upper
     backwards = ", ".join(f"{column} DESC" for column in source.keys)
     rows = database.query(
         f"""
@@ -251,7 +259,7 @@ def dump(scope: Scope) -> str:
     if isinstance(scope, Keys):
         return json.dumps({"keys": [dump_key(key) for key in scope.values]})
     bounds = [None if key is None else dump_key(key) for key in (scope.lower, scope.upper)]
-    return json.dumps({"range": bounds, "without": [dump_key(key) for key in scope.without]})
+    return json.dumps({"range": bounds, "without": [dump_key(key) for key in scope.without], "rows": scope.rows})
 
 
 def load(text: str) -> Scope:
@@ -261,7 +269,7 @@ def load(text: str) -> Scope:
         return Keys(tuple(load_key(key) for key in content["keys"]))
     lower, upper = content["range"]
     without = tuple(load_key(key) for key in content["without"])
-    return Range(lower and load_key(lower), upper and load_key(upper), without)
+    return Range(lower and load_key(lower), upper and load_key(upper), without, content.get("rows"))
 
 
 def dump_key(key: Key) -> str:

@@ -53,7 +53,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of a task. `rows` were found by its condition when it began; `seconds` it took.
+    """What became of a task. `rows` were found by its condition when it was cut, or began; `seconds` it took.
 
     `heavy` was too much for the server, `locked` lost against other sessions' locks. `used` names the databases that
     the worker is connected to.
@@ -90,7 +90,7 @@ def _do(
     try:
         with batch.transactions(ledger_name):
             with recorded(batch, definition, task.number, ledger_name, connections) as found:
-                rows = _count(batch) if found is None else found
+                rows = _count(batch, scope) if found is None else found
                 definition.migrate(batch)
             ledger = Ledger(batch.on(ledger_name))
             ledger.finish(task.job, task.token, task.number, rows, time.monotonic() - started)
@@ -125,7 +125,9 @@ def _rows_done(task: Task, ledger_name: str, connections: Connections) -> int | 
         return None  # out of reach: the batch is tried again, and asked about again
 
 
-def _count(batch: Batch) -> int:
+def _count(batch: Batch, scope: sources.Scope) -> int:
+    if isinstance(scope, sources.Range) and scope.rows is not None:
+        return scope.rows
     found = batch.database.query(f"SELECT count(*) FROM {batch.table} WHERE {batch.condition}", batch.parameters)
     return int(found[0][0])
 
