@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from stepwell.errors import BadRequest, ConnectionLost, NotAgreed, StatementFailed, StillRequired
@@ -59,7 +60,7 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
         held: dict[str, list[str]] = {}
         while True:
             ready = [script for script in plan.ready if script.reference not in tried]
-            for script, following in zip(ready, [*ready[1:], None], strict=True):
+            for script, following in zip_longest(ready, ready[1:]):
                 if options.closed:
                     break
                 runner = replace(runner_of(script.database), hurried=hurried(script, following, options))
