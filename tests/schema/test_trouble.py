@@ -128,6 +128,21 @@ def test_a_relational_server_that_goes_away_in_a_statement_leaves_nothing_half_d
     assert done(project("up")) == "applied 0, skipped 1\n"
 
 
+@pytest.mark.parametrize("engine", ["postgres", "sqlite"])
+def test_a_record_that_is_refused_takes_its_script_along(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str
+) -> None:
+    url = copying.empty(request, engine, tmp_path)
+    script = "CREATE TABLE item (id INT);\nINSERT INTO schema_migrations (version) VALUES ('0001_item');\n"
+    project = projects.make(tmp_path / "project", {"state": url}, {"state/0001_item": script})
+    first = project("up")
+    assert first.code == 1, first.text
+    assert "schema_migrations" in first.stderr and "rolled back: nothing of this script remains" in first.stderr
+    assert dumping.versions(url) == []
+    project.write({"state/0001_item": script.splitlines()[0]})
+    assert done(project("up")).endswith("applied 1, skipped 0\n")
+
+
 # --- locks ------------------------------------------------------------------------------------------------
 
 

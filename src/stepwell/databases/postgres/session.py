@@ -331,8 +331,8 @@ class Session:
             if "statement timeout" in said or 0 < limit <= time.monotonic() - started:
                 kind = StatementTimeout
         position = None
-        if placed and diagnosis.statement_position:
-            position = max(0, int(diagnosis.statement_position) - 1 - prefix)
+        if placed and diagnosis.statement_position and (at := int(diagnosis.statement_position) - 1 - prefix) >= 0:
+            position = at
         raise kind(said, code=code, position=position) from error
 
 
