@@ -199,3 +199,27 @@ def test_a_worker_that_is_killed_leaves_what_the_next_one_completes(
         opik.upgrade()
         assert version_1(opik.analytics) == copied([first, second])
         assert state_rows(opik.state) == versioned(datasets, [first, second])
+
+
+def test_a_dataset_is_counted_again_though_the_worker_died_that_copied_its_late_items(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    datasets = [Dataset(uuid(number), "default", f"d{number}", number, "ada", "") for number in range(1, 4)]
+    first, late = [item for each in range(1, 4) for item in some(each, 5)], some(2, 9)[5:]
+    for opik in installed(request, tmp_path, "sqlite", "clickhouse"):
+        write_datasets(opik.state, datasets)
+        write_items(opik.analytics, first)
+        opik.upgrade()
+        write_items(opik.analytics, late)
+        folder = Folder(
+            tmp_path / "project", {name: config.url for name, config in opik.project.config.databases.items()}
+        )
+        bundles.copy("opik", folder.folder)
+        killed = folder.python(KILLED.format(where="behind", text=INSERT, job=JOBS[0]))
+        assert killed.code == -9, killed.text
+        with opik.project.ledger() as ledger:
+            ledger.query("UPDATE stepwell_job SET lease_until = 1")  # half a minute later
+        for job in JOBS:
+            opik.project.run_job(job)
+        assert version_1(opik.analytics) == copied([first, late])
+        assert state_rows(opik.state) == versioned(datasets, [first, late])

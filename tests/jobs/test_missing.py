@@ -60,9 +60,9 @@ def listed(database: Database, source: Groups, behind: sources.Key | None, most:
     found: dict[sources.Key, int] = {}
     failed = ((0, "x"),) if len(source.keys) == 2 else ()
     while groups := sources.next_groups(database, source, behind, failed, most):
-        keys = [key for key, _ in groups]
+        keys = [group.key for group in groups]
         assert not found.keys() & set(keys) and keys == sorted(keys)
-        found |= dict(groups)
+        found |= {group.key: group.rows for group in groups}
         behind = keys[-1]
     return found
 

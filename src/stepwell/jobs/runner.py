@@ -335,7 +335,7 @@ class _Run:
         if isinstance(source, Groups):
             self.groups = sources.next_groups(self.source, source, behind, failed)
             if len(self.groups) < sources.MOST_GROUPS:
-                return sum(rows for _, rows in self.groups)
+                return sum(group.rows for group in self.groups)
         return sources.count_left(self.source, source, behind, failed)
 
     def look_for_headway(self, headway: _Headway) -> None:
@@ -440,7 +440,7 @@ class _Run:
         if isinstance(definition.source, Groups):
             # To count the groups is to read the table: it is done once for many batches.
             self.groups = self.groups or sources.next_groups(self.source, definition.source, behind, failed)
-            found = sources.pack(self.groups, rows, behind, failed)
+            found = sources.pack(self.groups, rows, failed)
         elif ahead and ahead.serves(place, rows, self.most):
             found = ahead.found
         else:

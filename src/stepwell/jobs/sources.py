@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -18,8 +18,18 @@ from stepwell.jobs.definition import Drain, Groups, Missing, Source
 Key = tuple[Any, ...]
 """The values of a row's key columns, or of those that a group's rows have in common."""
 
-Group = tuple[Key, int]
-"""A group's key, and how many of its rows are still to be migrated."""
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group's key, and how many of its rows are still to be migrated.
+
+    Where all groups of the table are known: the key of the one that lies before it, and the rows up to its own end.
+    """
+
+    key: Key
+    rows: int
+    behind: Key | None = None
+    end: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +137,7 @@ def next_scope(
     Rows that `failed` by themselves are left out. None where nothing is left behind that key.
     """
     if isinstance(source, Groups):
-        return pack(next_groups(database, source, behind, failed, size), size, behind, failed)
+        return pack(next_groups(database, source, behind, failed, size), size, failed)
     if isinstance(source, Drain):
         size = min(size, MOST_KEYS)
     columns = ", ".join(source.keys)
@@ -162,43 +172,53 @@ def next_groups(
     """The next groups behind a key in their order, `most` of them or a few more."""
     if isinstance(source.where, Missing):
         return _missing(database, source, source.where, behind, failed, most)
-    return _count_groups(database, source, Range(behind, None, failed), most)
+    groups = _count_groups(database, source, Range(behind, None, failed), most)
+    return _in_line(groups, behind) if not source.where else deque(Group(key, rows) for key, rows in groups)
+
+
+def _in_line(groups: Iterable[tuple[Key, int]], behind: Key | None) -> deque[Group]:
+    """All groups of a table that lie behind a key, each with its place among them."""
+    found: deque[Group] = deque()
+    for key, rows in groups:
+        found.append(Group(key, rows, behind, (found[-1].end if found else 0) + rows))
+        behind = key
+    return found
 
 
 def _missing(
     database: Database, source: Groups, where: Missing, behind: Key | None, failed: tuple[Key, ...], most: int
 ) -> deque[Group]:
-    """The same for copies. Rows are looked for only in groups that are there in part, a few groups at a time."""
+    """The same for copies, about a million rows at a time.
+
+    Checksums tell which groups are there and which are not. Rows are looked for only where some are there in part.
+    """
     from stepwell.databases.clickhouse import missing
 
+    every = replace(source, where="")
+    compare = missing.comparison(database, source.table, where.table, source.keys, where.key)
     found: deque[Group] = deque()
     whole = True
     while whole and len(found) < most:
-        ours = condition(replace(source, where=""), Range(behind, None, failed))
-        theirs = condition(replace(source, where=where.where, excluded=None), Range(behind, None, failed))
-        groups = deque(
-            missing.groups(
-                database, source.keys, where.key, ours=missing.Rows(source.table, ours.text, ours.parameters),
-                theirs=missing.Rows(where.table, theirs.text, theirs.parameters), most=MOST_GROUPS,
-            )
-        )  # fmt: skip
+        groups = _in_line(_count_groups(database, every, Range(behind, None, failed), MOST_GROUPS), behind)
         whole = len(groups) == MOST_GROUPS
         while groups and len(found) < most:
             part = [groups.popleft()]
-            rows = part[0][1]
-            while groups and rows + groups[0][1] <= AT_ONCE:
+            while groups and groups[0].end - part[0].end <= AT_ONCE:
                 part.append(groups.popleft())
-                rows += part[-1][1]
-            last = part[-1][0]
-            if any(there is missing.There.SOME for _, _, there in part):
-                found += _count_groups(database, source, Range(behind, last, failed), MOST_GROUPS)
+            scope = Range(behind, part[-1].key, failed)
+            ours = condition(every, scope)
+            theirs = condition(replace(every, where=where.where, excluded=None), scope)
+            there = compare(ours.text, theirs.text, (*ours.parameters, *theirs.parameters))
+            if missing.There.SOME in there.values():
+                left = dict(_count_groups(database, source, scope, MOST_GROUPS))
             else:
-                found += [(key, count) for key, count, there in part if there is missing.There.NOTHING]
-            behind = last
+                left = {group.key: group.rows for group in part if there.get(group.key) is missing.There.NOTHING}
+            found += [replace(group, rows=left[group.key]) for group in part if group.key in left]
+            behind = part[-1].key
     return found
 
 
-def _count_groups(database: Database, source: Groups, scope: Scope, most: int) -> deque[Group]:
+def _count_groups(database: Database, source: Groups, scope: Scope, most: int) -> list[tuple[Key, int]]:
     columns, left = ", ".join(source.keys), condition(source, scope)
     rows = database.query(
         f"""
@@ -211,21 +231,25 @@ def _count_groups(database: Database, source: Groups, scope: Scope, most: int) -
         """,
         left.parameters,
     )
-    return deque((tuple(key), int(count)) for *key, count in rows)
+    return [(tuple(key), int(count)) for *key, count in rows]
 
 
-def pack(groups: deque[Group], size: int, behind: Key | None, failed: tuple[Key, ...] = ()) -> tuple[Scope, Key] | None:
+def pack(groups: deque[Group], size: int, failed: tuple[Key, ...] = ()) -> tuple[Scope, Key] | None:
     """Take groups from the left until their rows together reach `size`; one that is larger stands alone.
 
-    They lie side by side behind a key, so they are a range: an index finds it faster than it finds each of them.
+    Where it is known what lies between them, and it is not much, they are a range: an index finds that faster.
     """
     if not groups:
         return None
-    last, total = groups.popleft()
-    while groups and total + groups[0][1] <= size:
-        last, count = groups.popleft()
-        total += count
-    return Range(behind, last, failed), last
+    chosen = [groups.popleft()]
+    first, total = chosen[0], chosen[0].rows
+    while groups and total + groups[0].rows <= size:
+        if groups[0].end - first.end > 2 * size or (not first.end and len(chosen) == MOST_KEYS):
+            break
+        chosen.append(groups.popleft())
+        total += chosen[-1].rows
+    last = chosen[-1].key
+    return Range(first.behind, last, failed) if first.end else Keys(tuple(group.key for group in chosen)), last
 
 
 def keys_in(database: Database, source: Source, scope: Scope) -> list[Key]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
+from stepwell.databases.clickhouse.checksums import REPLACING
+from stepwell.databases.clickhouse.names import parse
 from stepwell.databases.database import Database
 
 
@@ -19,42 +20,51 @@ class There(Enum):
     """Or all of it, and more: only its rows can tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows of a table that a condition finds."""
-
-    table: str
-    where: str
-    parameters: tuple[Any, ...]
+Comparison = Callable[[str, str, tuple[Any, ...]], dict[tuple[Any, ...], There]]
+"""Takes conditions of both tables, and their parameters; gives what is there of each group that ours has."""
 
 
-def groups(
-    database: Database, columns: Sequence[str], key: str, ours: Rows, theirs: Rows, most: int
-) -> list[tuple[tuple[Any, ...], int, There]]:
-    """The first `most` groups of our rows in their order: values of their columns, number of rows, what theirs have.
+def comparison(database: Database, ours: str, theirs: str, columns: Sequence[str], key: str) -> Comparison:
+    """Compare the groups of two tables, rows with the same values of `columns`, by the `key` that both know a row by.
 
-    A group is the rows with the same values of `columns`, which both tables have; rows are known by `key`. Two groups
-    with as many rows, and the same sum of 64-bit hashes of their keys, have the same keys.
+    Two groups have the same keys where the sums of their keys' 64-bit hashes are the same. An engine that replaces rows
+    may have a key several times: it counts once then.
     """
     by = ", ".join(columns)
+    once = "DISTINCT " if any(_replaces(database, table) for table in (ours, theirs)) else ""
     # Numbers of two types may have one hash and not be equal.
-    summary = f"count() AS row_count, sum(cityHash64({key})) AS checksum, any(toTypeName(({key}))) AS type"
-    rows = database.query(
+    summary = f"1 AS found, sum({once}cityHash64({key})) AS checksum, any(toTypeName(({key}))) AS type"
+
+    def compare(where: str, other: str, parameters: tuple[Any, ...]) -> dict[tuple[Any, ...], There]:
+        rows = database.query(
+            f"""
+            SELECT
+                {by},
+                multiIf(
+                    NOT theirs.found, {There.NOTHING.value},
+                    (ours.checksum, ours.type) = (theirs.checksum, theirs.type), {There.ALL.value},
+                    {There.SOME.value}) AS there
+            FROM (SELECT {by}, {summary} FROM {ours} WHERE {where} GROUP BY {by}) AS ours
+            LEFT JOIN (SELECT {by}, {summary} FROM {theirs} WHERE {other} GROUP BY {by}) AS theirs
+            USING ({by})
+            SETTINGS optimize_aggregation_in_order = 1, join_use_nulls = 0
+            """,
+            parameters,
+        )
+        return {tuple(values): There(there) for *values, there in rows}
+
+    return compare
+
+
+def _replaces(database: Database, table: str) -> bool:
+    """Whether a table may have a row several times until its parts are merged."""
+    home, name = parse(table.removesuffix(" FINAL"))
+    found = database.query(
         f"""
-        SELECT
-            {by},
-            ours.row_count,
-            multiIf(
-                theirs.row_count = 0, {There.NOTHING.value},
-                (ours.row_count, ours.checksum, ours.type) = (theirs.row_count, theirs.checksum, theirs.type),
-                {There.ALL.value}, {There.SOME.value}) AS there
-        FROM (SELECT {by}, {summary} FROM {ours.table} WHERE {ours.where} GROUP BY {by}) AS ours
-        LEFT JOIN (SELECT {by}, {summary} FROM {theirs.table} WHERE {theirs.where} GROUP BY {by}) AS theirs
-        USING ({by})
-        ORDER BY {by}
-        LIMIT {most}
-        SETTINGS optimize_aggregation_in_order = 1, join_use_nulls = 0
+        SELECT 1
+        FROM system.tables
+        WHERE database = if(? = '', currentDatabase(), ?) AND name = ? AND match(engine, '{"|".join(REPLACING)}')
         """,
-        (*ours.parameters, *theirs.parameters),
+        (home, home, name),
     )
-    return [(tuple(values), int(count), There(there)) for *values, count, there in rows]
+    return bool(found)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from stepwell.jobs import Flag, Groups, Job, Keyset, Says
+from stepwell.jobs import Flag, Groups, Job, Keyset, Missing, Says
 from stepwell.jobs.batch import Batch, Connections
 
 MARKER = "Initial version (migrated from draft)"
 
 # Every item once, as people see it now. FINAL gives the newest row of a sorting key. Source and trace are part of that
-# key, so an item whose source or trace changed has several, and `older` holds all of them but the newest. What is in
-# version 1 already is passed over item by item, so a dataset that was left half done is completed.
+# key, so an item whose source or trace changed has several, and `older` holds all of them but the newest. `items` finds
+# only what is not in version 1 yet, item by item, so a dataset that was left half done is completed.
 COPY = """
 INSERT INTO dataset_item_versions (
     id, workspace_id, dataset_id, dataset_version_id, dataset_item_id, source, trace_id, span_id,
@@ -20,7 +20,7 @@ WITH older AS (
         workspace_id, dataset_id, id,
         arrayJoin(arrayPopBack(arraySort(groupArray((last_updated_at, source, trace_id, span_id))))) AS place
     FROM dataset_items FINAL
-    WHERE dataset_id IN ({datasets})
+    WHERE {items}
     GROUP BY workspace_id, dataset_id, id
     HAVING count() > 1)
 SELECT
@@ -42,24 +42,14 @@ SELECT
     created_by,
     last_updated_by
 FROM dataset_items FINAL
-WHERE dataset_id IN ({datasets})
+WHERE {items}
     AND (workspace_id, dataset_id, id, source, trace_id, span_id) NOT IN (
         SELECT workspace_id, dataset_id, id, place.2, place.3, place.4
         FROM older)
-    AND (workspace_id, dataset_id, id) NOT IN (
-        SELECT workspace_id, dataset_id, id
-        FROM dataset_item_versions
-        WHERE dataset_version_id = dataset_id AND dataset_id IN ({datasets}))
-SETTINGS min_insert_block_size_bytes = 50000000, use_index_for_in_with_subqueries = 0
+SETTINGS use_index_for_in_with_subqueries = 0
 """
 
-# Of all items at once: 16 bytes of hash an item take a third of the memory of the ids themselves.
-NOT_COPIED = """
-sipHash128(workspace_id, dataset_id, id) NOT IN (
-    SELECT sipHash128(workspace_id, dataset_id, id)
-    FROM dataset_item_versions
-    WHERE dataset_version_id = dataset_id AND ${batch})
-"""
+NOT_COPIED = Missing("dataset_item_versions", "workspace_id, dataset_id, id", "dataset_version_id = dataset_id")
 
 COUNT = """
 SELECT toString(dataset_version_id), count(DISTINCT id)
@@ -73,14 +63,21 @@ class CopyDatasetItems(Job):
     """Copy the items of every dataset into its version 1."""
 
     requires = ["state/0003_version_1_of_every_dataset", "analytics/0002_dataset_item_versions"]
-    batches = Groups("analytics", "dataset_items", "dataset_id", where=NOT_COPIED, rows=100_000)
-    unindexed = "accept"  # the sorting key begins with the workspace, and a dataset is in one
+    batches = Groups("analytics", "dataset_items", "workspace_id, dataset_id", where=NOT_COPIED, rows=300_000)
+    workers = 2
     target = 5.0
+    largest = 500_000  # an item may be large, and all of a batch is in memory
 
     def migrate(self, batch: Batch) -> None:
-        datasets = [dataset.decode() for (dataset,) in batch.keys()]  # a FixedString is bytes
-        copy(batch, datasets)
-        # One that was counted before these items came is counted again.
+        batch.execute(COPY.format(items="${batch}"))
+        # A dataset that was counted before is counted again. All of the batch are, for by now nothing tells which of
+        # them got items: a worker that died behind the copy may have been the one that wrote them.
+        rows = batch.query(
+            f"SELECT DISTINCT dataset_id FROM dataset_items WHERE {batch.whole.text}", batch.whole.parameters
+        )
+        datasets = [dataset.decode() for (dataset,) in rows]  # a FixedString is bytes
+        if not datasets:
+            return
         batch.execute(
             f"""
             UPDATE dataset_versions
@@ -157,7 +154,7 @@ class ReconcileDatasets(Job):
 
     def reopen(self, key: tuple[str], connections: Connections) -> None:
         """A dataset that got items behind the back of the copy is to be counted again, so it is migrated again."""
-        late = NOT_COPIED.replace("${batch}", "dataset_id = ?")
+        late = str(NOT_COPIED).replace("${batch}", "dataset_id = ?")
         text = f"SELECT 1 FROM dataset_items WHERE dataset_id = ? AND {late} LIMIT 1"
         if connections.get("analytics").query(text, (*key, *key)):
             connections.get("state").query(
@@ -201,7 +198,9 @@ class ReconcileDatasets(Job):
 
 def copy(batch: Batch, datasets: list[str]) -> None:
     """Copy what version 1 of these datasets lacks. Safe to repeat."""
-    batch.execute(COPY.format(datasets=places(datasets)), datasets * 3, on="analytics")
+    found = f"dataset_id IN ({places(datasets)})"
+    items = f"{found} AND {str(NOT_COPIED).replace('${batch}', found)}"
+    batch.execute(COPY.format(items=items), datasets * 4, on="analytics")
 
 
 def count(batch: Batch, versions: list[str]) -> None:
