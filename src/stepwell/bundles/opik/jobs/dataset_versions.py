@@ -66,7 +66,7 @@ class CopyDatasetItems(Job):
     batches = Groups("analytics", "dataset_items", "workspace_id, dataset_id", where=NOT_COPIED, rows=300_000)
     workers = 2
     target = 5.0
-    largest = 500_000  # an item may be large, and all of a batch is in memory
+    largest = 300_000  # an item may be large, and all of a batch is in memory
 
     def migrate(self, batch: Batch) -> None:
         batch.execute(COPY.format(items="${batch}"))
