@@ -60,7 +60,7 @@ SCOPE = "${batch}"
 MOST_GROUPS = 100_000
 """Groups that are listed at once, some 20 MB."""
 
-AT_ONCE = 1_000_000
+AT_ONCE = 4_000_000
 """Rows that are looked for in another table at once: what it has of them is held in memory."""
 
 MOST_KEYS = 10_000
@@ -188,7 +188,7 @@ def _in_line(groups: Iterable[tuple[Key, int]], behind: Key | None) -> deque[Gro
 def _missing(
     database: Database, source: Groups, where: Missing, behind: Key | None, failed: tuple[Key, ...], most: int
 ) -> deque[Group]:
-    """The same for copies, about a million rows at a time.
+    """The same for copies, a few million rows at a time.
 
     Checksums tell which groups are there and which are not. Rows are looked for only where some are there in part.
     """
@@ -199,7 +199,8 @@ def _missing(
     found: deque[Group] = deque()
     whole = True
     while whole and len(found) < most:
-        groups = _in_line(_count_groups(database, every, Range(behind, None, failed), MOST_GROUPS), behind)
+        counted = _count_groups(database, every, Range(behind, None, failed), MOST_GROUPS, missing.IN_ORDER)
+        groups = _in_line(counted, behind)
         whole = len(groups) == MOST_GROUPS
         while groups and len(found) < most:
             part = [groups.popleft()]
@@ -218,7 +219,9 @@ def _missing(
     return found
 
 
-def _count_groups(database: Database, source: Groups, scope: Scope, most: int) -> list[tuple[Key, int]]:
+def _count_groups(
+    database: Database, source: Groups, scope: Scope, most: int, settings: str = ""
+) -> list[tuple[Key, int]]:
     columns, left = ", ".join(source.keys), condition(source, scope)
     rows = database.query(
         f"""
@@ -228,6 +231,7 @@ def _count_groups(database: Database, source: Groups, scope: Scope, most: int) -
         GROUP BY {columns}
         ORDER BY {columns}
         LIMIT {most}
+        {settings}
         """,
         left.parameters,
     )

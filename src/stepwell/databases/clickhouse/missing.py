@@ -10,6 +10,9 @@ from stepwell.databases.clickhouse.checksums import REPLACING
 from stepwell.databases.clickhouse.names import parse
 from stepwell.databases.database import Database
 
+IN_ORDER = "SETTINGS optimize_aggregation_in_order = 1"
+"""Groups that the sorting key begins with are then gone through one by one, which takes a tenth of the time."""
+
 
 class There(Enum):
     """How much of a group the other table has."""
@@ -47,7 +50,7 @@ def comparison(database: Database, ours: str, theirs: str, columns: Sequence[str
             FROM (SELECT {by}, {summary} FROM {ours} WHERE {where} GROUP BY {by}) AS ours
             LEFT JOIN (SELECT {by}, {summary} FROM {theirs} WHERE {other} GROUP BY {by}) AS theirs
             USING ({by})
-            SETTINGS optimize_aggregation_in_order = 1, join_use_nulls = 0
+            {IN_ORDER}, join_use_nulls = 0
             """,
             parameters,
         )
