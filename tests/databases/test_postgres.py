@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import projects
 from servers.postgres import PASSWORD, PostgresServer, start
 from stepwell.databases import open_database
 from stepwell.databases.database import Activity, Command, Conduct, Database, Outcome
@@ -1143,3 +1144,13 @@ def test_the_adapter_is_found_by_its_url(postgres_url: str, tmp_path: Path) -> N
     database: Database = open_database("state", postgres_url, tmp_path)
     assert isinstance(database, PostgresDatabase)
     assert (database.name, database.engine, database.session_lock) == ("state", "postgres", True)
+
+
+def test_a_script_that_sets_another_encoding_is_recorded_under_its_own_name(tmp_path: Path, postgres_url: str) -> None:
+    scripts: dict[str, str | bytes] = {
+        "state/0001_café": "SET client_encoding = 'LATIN1';\nCREATE TABLE a (id INT);\n",
+        "state/0002_b": "CREATE TABLE b (id INT);\n",
+    }
+    project = projects.make(tmp_path, {"state": postgres_url}, scripts)
+    assert "applied 2, skipped 0" in projects.done(project("up"))
+    assert "applied 0, skipped 2" in projects.done(project("up"))

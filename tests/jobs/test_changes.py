@@ -6,8 +6,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,13 +20,13 @@ from hypothesis import strategies as st
 import projects
 from stepwell.databases import open_database
 from stepwell.databases import url as urls
-from stepwell.databases.database import Database
-from stepwell.errors import BadRequest, LeaseHeld
+from stepwell.databases.database import Command, Database
+from stepwell.errors import BadRequest, LeaseHeld, LockTimeout
 from stepwell.jobs import runner
 from stepwell.jobs import undo as way_back
 from stepwell.jobs.batch import Batch, Connections
 from stepwell.jobs.changes import why
-from stepwell.jobs.definition import Definition, Drain, Groups, Keyset, Source
+from stepwell.jobs.definition import Definition, Drain, Excluded, Groups, Keyset, Source
 from stepwell.jobs.lazy import Lazy
 from stepwell.jobs.runner import Site
 from stepwell.jobs.undo import reassess, undo, unwind
@@ -66,6 +67,12 @@ def fill(batch: Batch) -> None:
 
 
 FILL = job(fill, SOURCE, "a")
+
+SOURCE_B = Keyset("state", "t", "id", "b IS NULL")
+
+
+def fill_one(batch: Batch) -> None:
+    batch.execute("UPDATE t SET a = 1 WHERE ${batch}")
 
 
 def prepared(url: str, count: int = 10) -> None:
@@ -221,6 +228,108 @@ def test_rows_too_long_to_be_recorded_together_are_recorded_in_smaller_batches(m
     assert runner.run(definition, site) == runner.Outcome("fill", "complete", 600)
     assert undo(definition, site).left == ()
     assert rows(mysql_url, "SELECT id, md5(a) FROM t ORDER BY id") == before
+
+
+def test_a_row_that_comes_to_fit_while_a_batch_runs_is_left_for_the_next(relational_url: str) -> None:
+    site = site_of({"state": relational_url})
+    prepared(relational_url)
+    with opened(relational_url) as database:
+        database.query("DELETE FROM t WHERE id = 3")
+        if database.engine == "mysql":
+            database.query("SET GLOBAL TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    tries: list[int] = []
+
+    def migrate(batch: Batch) -> None:
+        tries.append(1)
+        with opened(relational_url) as writer:
+            if len(tries) == 1 and writer.engine == "postgres":  # which makes it lock its rows
+                writer.query("UPDATE t SET b = 'written' WHERE id = 2")
+            elif len(tries) < 3:
+                with suppress(LockTimeout):
+                    writer.run(Command(text="INSERT INTO t (id) VALUES (3)", lock_timeout=1.0))
+        batch.execute("UPDATE t SET a = id WHERE ${batch}")
+
+    definition = job(migrate, SOURCE, "a")
+    try:
+        assert runner.run(definition, site).state == "complete"
+    finally:
+        with opened(relational_url) as database:
+            if database.engine == "mysql":
+                database.query("SET GLOBAL TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    changed_rows = {row[0] for row in rows(relational_url) if row[1] is not None}
+    assert {number for number in range(1, 11) if changed(relational_url, number)} == changed_rows
+    assert undo(definition, site).left == ()
+    assert {row[1] for row in rows(relational_url)} == {None}
+
+
+def test_a_row_whose_key_is_too_long_for_the_ledger_is_not_changed(relational_url: str) -> None:
+    site = site_of({"state": relational_url})
+    with opened(relational_url) as database:
+        database.query("CREATE TABLE t (id VARCHAR(600) PRIMARY KEY, a INT)")
+        database.insert("t", ["id"], [["short"], ["x" * 600]])
+    definition = job(fill_one, Keyset("state", "t", "id", "a IS NULL"), "a")
+    outcome = runner.run(definition, site)
+    failed = 0 if relational_url.startswith("sqlite") else 1  # where a VARCHAR has no end
+    assert (outcome.rows_done, outcome.failed) == (2 - failed, failed)
+    assert undo(definition, site).restored == 2 - failed
+    assert {row[0] for row in rows(relational_url, "SELECT a FROM t")} == {None}
+
+
+@pytest.mark.parametrize("second", ["x", None])
+def test_rows_that_their_row_key_does_not_tell_apart_are_not_changed(relational_url: str, second: str | None) -> None:
+    site = site_of({"state": relational_url})
+    with opened(relational_url) as database:
+        database.query("CREATE TABLE t (id INT PRIMARY KEY, team INT, name VARCHAR(10), a INT)")
+        database.query("CREATE INDEX t_team ON t (team)")
+        database.insert("t", ["id", "team", "name"], [[1, 1, "x"], [2, 1, second], [3, 2, "y"]])
+    definition = replace(job(fill_one, Groups("state", "t", "team", "a IS NULL"), "a"), row_key=("name",))
+    assert runner.run(definition, site).failed == 1
+    assert rows(relational_url, "SELECT id FROM t WHERE a IS NOT NULL") == [(3,)]
+    assert undo(definition, site).restored == 1
+
+
+def test_a_column_whose_type_was_changed_since_is_recorded_as_it_is_now(postgres_url: str) -> None:
+    site = site_of({"state": postgres_url})
+    with opened(postgres_url) as database:
+        database.query("CREATE TABLE t (id NUMERIC(6,2) PRIMARY KEY, a NUMERIC(10,2), b INT)")
+        database.query("INSERT INTO t VALUES (1, 1.25), (2, 2.5)")
+    add = job(lambda batch: batch.execute("UPDATE t SET a = a + 1, b = 1 WHERE ${batch}"), SOURCE_B, "a", "b")
+    lazy = Lazy(add, site)
+    lazy.ensure(1)
+    with opened(postgres_url) as database:
+        database.query("ALTER TABLE t ALTER a TYPE NUMERIC(12,4), ALTER id TYPE NUMERIC(8,4)")
+        database.query("UPDATE t SET a = 2.3456, id = 2.0001 WHERE id = 2")
+    lazy.ensure(Decimal("2.0001"))
+    lazy.close()
+    with opened(postgres_url) as database:
+        [change] = why(database, "fill", ["2.0001"])
+    assert (change.old["a"], change.new["a"]) == ('"2.3456"', '"3.3456"')
+
+
+def test_a_column_that_a_job_leaves_rows_alone_by_can_be_changed_by_it(place: tuple[Urls, str]) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    prepared(databases["state"], 3)
+    source = replace(SOURCE, excluded=Excluded("b", ("demo",)))
+    definition = job(lambda batch: batch.execute("UPDATE t SET a = 1, b = 'demo' WHERE ${batch}"), source, "a", "b")
+    runner.run(definition, site)
+    assert undo(definition, site).restored == 3
+    assert rows(databases["state"]) == [(1, None, None), (2, None, None), (3, None, None)]
+
+
+def test_what_mysql_has_no_text_for_is_not_taken_for_null(mysql_url: str) -> None:
+    site = site_of({"state": mysql_url})
+    with opened(mysql_url) as database:
+        database.query("CREATE TABLE t (id INT PRIMARY KEY, a LONGBLOB)")
+        database.query("INSERT INTO t VALUES (1, repeat('x', @@max_allowed_packet * 0.8)), (2, 'small')")
+
+    def migrate(batch: Batch) -> None:
+        batch.query("SET SESSION sql_mode = ''")
+        batch.execute("UPDATE t SET a = NULL WHERE ${batch}")
+
+    outcome = runner.run(job(migrate, Keyset("state", "t", "id", "a IS NOT NULL"), "a"), site)
+    assert (outcome.rows_done, outcome.failed) == (1, 1)
+    assert rows(mysql_url, "SELECT id FROM t WHERE a IS NOT NULL") == [(1,)]
 
 
 def test_a_batch_that_fails_leaves_no_record(place: tuple[Urls, str]) -> None:
@@ -638,6 +747,7 @@ def test_a_chain_of_changes_is_unwound_as_far_as_nobody_wrote_in_between(
 
 CHILD = """
 import sys
+from decimal import Decimal
 from pathlib import Path
 from stepwell.databases import open_database
 from stepwell.jobs import changes, lease, runner, undo

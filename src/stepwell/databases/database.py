@@ -144,10 +144,12 @@ class Database(Protocol):
     def load(self, table: str, columns: Sequence[str], lines: bytes) -> None:
         """Add rows given as whole tab-separated lines (`lines.py`) to a table with columns of text."""
 
-    def transaction(self, lasting: bool = True) -> AbstractContextManager[None]:
+    def transaction(self, lasting: bool = True, snapshot: bool = False) -> AbstractContextManager[None]:
         """Commit at the end of the block, roll back when it raises. Only where some conduct is TRANSACTIONAL.
 
-        One that need not be `lasting` may be lost with the server, but none that came before a lasting one is.
+        One that need not be `lasting` may be lost with the server, but none that came before a lasting one is. In a
+        `snapshot` no statement changes rows that came, or came to fit its condition, behind the first one: PostgreSQL
+        refuses (40001) what somebody changed since, MySQL keeps others out of what was read with locks.
         """
 
     def lock(self, patience: float, waiting: Callable[[str], None]) -> AbstractContextManager[None]:

@@ -86,8 +86,8 @@ class Batch:
 
     All that it writes to relational databases commits at its end. Where the ledger's database is written, the batch's
     progress commits with it. Other databases commit just before, so what is written there must be safe to repeat.
-    With `locks_rows` no writer comes between what is found in the rows and what `migrate` makes of them; without, a
-    database that can tell when one did refuses the batch.
+    With `locks_rows` a writer waits who comes between what is found in the rows and what `migrate` makes of them;
+    without, a database that can tell when one came refuses the batch.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Batch:
         found = condition(definition.source, scope)
         self.condition, self.parameters = found.text, found.parameters
         # Also of rows that are migrated by now.
-        self.whole = condition(replace(definition.source, where=""), scope)
+        self.whole = condition(replace(definition.source, where="", excluded=None), scope)
         self.table = definition.source.table
         self.notes = Notes()
         self.keep_notes: Callable[[], None] = lambda: None
@@ -116,7 +116,9 @@ class Batch:
         database = self._connections.get(name)
         if name not in self._transactions and database.transactional:
             stack = ExitStack()
-            stack.enter_context(database.transaction())
+            # What is recorded was read before `migrate`: no row may come to fit the batch's condition in between.
+            recorded = bool(self._definition.records) and name == self._definition.source.database
+            stack.enter_context(database.transaction(snapshot=recorded))
             self._transactions[name] = stack
         return database
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepwell.databases.database import Database
+from stepwell.errors import Refused
 from stepwell.jobs.batch import Batch, Connections
-from stepwell.jobs.compared import compared
+from stepwell.jobs.compared import compared, not_told_apart
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.encoding import IN_SQL, Encoding, dump_value, encoding_of
 from stepwell.jobs.rows import OF
@@ -107,10 +108,13 @@ def read(
     found: dict[str, Found] = {}
     for row in database.query(f"SELECT {', '.join(selected)} FROM {table} WHERE {where} {lock}", parameters):
         key, values = tuple(map(encoding.spelled, row[: len(keys)])), row[len(keys) : len(keys) + len(columns)]
-        if encoding.in_sql:
-            found[changes.canonical(str(row[-1]))] = Found(key, tuple(map(str, values)))
-        else:
-            found[dump_key(key)] = Found(key, tuple(map(dump_value, values)))
+        if encoding.in_sql and None in values:
+            raise Refused("a value, to be recorded, is longer than the server's max_allowed_packet")
+        text = changes.canonical(str(row[-1])) if encoding.in_sql else dump_key(key)
+        # ClickHouse may hold several versions of a row.
+        if database.transactional and (text in found or None in key):
+            raise not_told_apart(keys)
+        found[text] = Found(key, tuple(map(str if encoding.in_sql else dump_value, values)))
     return found
 
 
@@ -221,8 +225,11 @@ def why(ledger: Database, job: str, key: Iterable[Any]) -> list[Change]:
     for part in key:
         spelled = [f"{before}, {text}" if before else text for before in spelled for text in _spellings(part)]
     keys = [f"[{text}]" for text in spelled]
-    found = [*changes.of_keys(ledger, job, keys, undone=True, further=OF), *packs.of_keys(ledger, job, keys)]
-    return sorted(found, key=lambda change: (change.at, change.batch), reverse=True)
+    packed = packs.of_keys(ledger, job, keys)  # first: an undo beside it may write them out meanwhile
+    made = changes.of_keys(ledger, job, keys, undone=True, further=OF)
+    known = {(change.key, change.batch) for change in made}
+    made += [change for change in packed if (change.key, change.batch) not in known]
+    return sorted(made, key=lambda change: (change.at, change.batch), reverse=True)
 
 
 def _spellings(part: Any) -> list[str]:

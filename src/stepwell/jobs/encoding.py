@@ -73,28 +73,36 @@ class Encoding:
         """Whether the engine writes the texts."""
         return self.engine in IN_SQL
 
-    def expression(self, column: str, held: str = "") -> str:
+    def expression(self, column: str, at: str = "") -> str:
         """SQL for a column's value: as JSON text where the engine writes it, else as it is.
 
-        `held` is where the statement has the value, if not under the column's own name.
+        `at` is where the statement has the value, if not under the column's own name. MySQL gives NULL for a text
+        that is longer than its max_allowed_packet; any other value has a text.
         """
-        held = held or column
+        at = at or column
         if self.engine == "postgres":
-            return f"coalesce({POSTGRES[self.kinds[column]].format(column=held)}, 'null')"
+            return f"coalesce({POSTGRES[self.kinds[column]].format(column=at)}, 'null')"
         if self.engine == "mysql":
-            text = MYSQL[self.kinds[column]].format(column=held)
-            return f"CONVERT(COALESCE({text}, 'null') USING utf8mb4) COLLATE utf8mb4_bin"
-        return held
+            text = MYSQL[self.kinds[column]].format(column=at)
+            return f"CONVERT(IF({at} IS NULL, 'null', {text}) USING utf8mb4) COLLATE utf8mb4_bin"
+        return at
+
+    def kept(self, column: str) -> str:
+        """SQL for what to keep of a column's value for a while: itself, or its text where a table might alter it."""
+        return column if self._as_it_is(column) else self.expression(column)
+
+    def of_kept(self, column: str, at: str) -> str:
+        """SQL for the JSON text of what was kept."""
+        return self.expression(column, at) if self._as_it_is(column) else at
 
     def differs(self, column: str, one: str, other: str) -> str:
-        """SQL for whether two of a column's values, each where the statement has it, are written differently."""
-        by_bytes = self.kinds[column] in (Kind.PLAIN, Kind.BYTES)
+        """SQL for whether of two that were kept one is not the other; two that are too long to have a text may be."""
         if self.engine == "postgres":
-            text = "" if by_bytes else '::text COLLATE "C"'
-            return f"{one}{text} IS DISTINCT FROM {other}{text}"
-        if by_bytes:
-            return f"NOT {one} <=> {other}"
-        return f"{self.expression(column, one)} <> {self.expression(column, other)}"
+            return f"{one} IS DISTINCT FROM {other}"
+        return f"NOT {one} <=> {other}" if self._as_it_is(column) else f"NOT COALESCE({one} = {other}, FALSE)"
+
+    def _as_it_is(self, column: str) -> bool:
+        return self.kinds[column] in (Kind.PLAIN, Kind.BYTES)
 
     def spelled(self, value: Any) -> Any:
         """A key's value as a person writes it: ClickHouse hands over a FixedString as bytes, and takes it as text."""
@@ -105,10 +113,9 @@ class Encoding:
         except UnicodeDecodeError:
             return value
 
-    def list(self, columns: Sequence[str], held: Sequence[str] = ()) -> tuple[str, ...]:
-        """SQL for the parts of a JSON list of values, where the engine writes it; `held` as for `expression`."""
-        values = [self.expression(*names) for names in zip(columns, held or columns, strict=True)]
-        return ("'['", *[part for value in values for part in (value, "', '")][:-1], "']'")
+    def list(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """SQL for the parts of a JSON list of texts, where the engine writes it."""
+        return ("'['", *[part for text in texts for part in (text, "', '")][:-1], "']'")
 
     def joined(self, parts: Iterable[str]) -> str:
         """SQL for texts one behind the other: expressions, and literals that hold no quote."""
@@ -120,13 +127,13 @@ class Encoding:
                 texts.append(part)
         return f"CONCAT({', '.join(texts)})" if self.engine == "mysql" else " || ".join(texts)
 
-    def key(self, columns: Sequence[str], held: Sequence[str] = ()) -> str:
-        """SQL for a row's key as a JSON list, where the engine writes it."""
-        return self.joined(self.list(columns, held))
+    def key(self, columns: Sequence[str], at: Sequence[str] = ()) -> str:
+        """SQL for a row's key as a JSON list, where the engine writes it; `at` as for `expression`."""
+        return self.joined(self.list(map(self.expression, columns, at or columns)))
 
-    def text(self, held: str) -> str:
+    def text(self, at: str) -> str:
         """SQL for a text, where the statement has it, as JSON."""
-        return Encoding(self.engine, {held: Kind.TEXT}).expression(held)
+        return Encoding(self.engine, {at: Kind.TEXT}).expression(at)
 
 
 def encoding_of(database: Database, table: str, columns: Sequence[str]) -> Encoding:

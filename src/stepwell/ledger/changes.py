@@ -104,16 +104,20 @@ def changed_keys(ledger: Database, job: str, behind: str, most: int, reason: str
 
 
 def count_changed(ledger: Database, job: str, reason: str = "") -> int:
-    """The rows with changes that stand, and whose reason begins with `reason`."""
+    """The rows with changes that stand, and whose reason begins with `reason`; all packed ones with their batches."""
     rows = ledger.query(
         f"""
-        SELECT count(DISTINCT row_key)
-        FROM stepwell_change
-        WHERE job = ? AND undone = 0 AND substr(reason, 1, {len(reason)}) = ?
+        SELECT
+          (
+            SELECT count(DISTINCT row_key)
+            FROM stepwell_change
+            WHERE job = ? AND undone = 0 AND substr(reason, 1, {len(reason)}) = ?
+          ),
+          (SELECT coalesce(sum(row_count), 0) FROM stepwell_change_pack WHERE job = ?)
         """,
-        (job, reason),
+        (job, reason, job),
     )
-    return int(rows[0][0])
+    return sum(map(int, rows[0]))
 
 
 def mark_undone(ledger: Database, job: str, batch: int, keys: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ is not what the pack says for all. What goes through changes row by row has them
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,17 +16,21 @@ from stepwell.ledger import changes
 from stepwell.ledger.changes import Change
 from stepwell.ledger.jobs import LOCKED
 
-COLUMNS = "job, batch, number, place, column_names, changes, reason, made_by, at"
+_CONTROL = re.compile(r"\\u([0-9a-f]{4})")
+
+COLUMNS = "job, batch, number, place, column_names, changes, reason, made_by, at, row_count"
 
 
 def of_keys(ledger: Database, job: str, keys: Sequence[str]) -> list[Change]:
     """The packed changes of these rows."""
     if not keys:
         return []
-    likes = " OR ".join("changes LIKE ? ESCAPE '!'" for _ in keys)
+    # MySQL spells a control character \\u000B, PostgreSQL and Python \\u000b.
+    spelled = {*keys, *(_CONTROL.sub(lambda found: f"\\u{found[1].upper()}", key) for key in keys)}
+    likes = " OR ".join("changes LIKE ? ESCAPE '!'" for _ in spelled)
     rows = ledger.query(
         f"SELECT {COLUMNS} FROM stepwell_change_pack WHERE job = ? AND ({likes})",
-        (job, *(f"%[{_literal(key)}, %" for key in keys)),
+        (job, *(f"%[{_literal(key)}, %" for key in spelled)),
     )
     return [change for row in rows for change in _opened(row) if change.key in keys]
 
@@ -54,7 +59,7 @@ def unpack(ledger: Database, job: str) -> None:
 
 
 def _opened(row: Sequence[Any]) -> Iterator[Change]:
-    job, batch, _number, place, names, lines, reason, made_by, at = row
+    job, batch, _number, place, names, lines, reason, made_by, at, _ = row
     columns = json.loads(names)
     for key, old, new, *its_reason in json.loads(lines):
         yield Change(

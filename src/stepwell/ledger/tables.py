@@ -94,6 +94,7 @@ TABLES = (
       reason {text} NOT NULL,
       made_by VARCHAR(150) NOT NULL,
       at DOUBLE PRECISION NOT NULL,
+      row_count BIGINT NOT NULL,
       PRIMARY KEY (job, batch, number)
     )
     """,

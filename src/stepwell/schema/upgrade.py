@@ -90,11 +90,12 @@ def hurried(script: Script, following: Script | None, options: Options) -> bool:
     It does where the `following` script is SQL for the same database. Applied, begun in the journal or failed,
     something of it is committed, and no server has that on its disk without all before it. What has effects elsewhere
     (another database, Python, another tool) must find this script on the disk; guards or a window may let nothing
-    follow it.
+    follow it. Where either speaks of the setting itself, it is left to them.
     """
     return (
         following is not None
         and following.database == script.database
+        and "synchronous_commit" not in f"{script.text} {following.text}".lower()
         and not (following.is_python or following.delegate or following.front.guards)
         and options.window is None
     )

@@ -268,7 +268,7 @@ class ClickhouseDatabase:
         except Exception as error:
             raise refused(error) from None
 
-    def transaction(self, lasting: bool = True) -> AbstractContextManager[None]:
+    def transaction(self, lasting: bool = True, snapshot: bool = False) -> AbstractContextManager[None]:
         raise Refused("ClickHouse has no transactions")
 
     # --- looking ----------------------------------------------------------------------------------------------

@@ -201,8 +201,10 @@ class MysqlDatabase:
         return self._connection.bound(text, parameters)
 
     @contextmanager
-    def transaction(self, lasting: bool = True) -> Iterator[None]:
+    def transaction(self, lasting: bool = True, snapshot: bool = False) -> Iterator[None]:
         connection = self._connection
+        if snapshot:
+            connection.query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.query("START TRANSACTION")
         self._in_block = True
         try:

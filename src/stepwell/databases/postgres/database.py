@@ -151,9 +151,9 @@ class PostgresDatabase:
         """A statement with the values of its `?` placeholders written into it."""
         return self._session.bound(text, parameters)
 
-    def transaction(self, lasting: bool = True) -> AbstractContextManager[None]:
+    def transaction(self, lasting: bool = True, snapshot: bool = False) -> AbstractContextManager[None]:
         """Commit at the end of the block, roll back when it raises."""
-        return self._session.transaction(lasting)
+        return self._session.transaction(lasting, snapshot)
 
     def lock(self, patience: float, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
         """Hold this database's migration lock for the block. Raises LockHeld after `patience` seconds."""

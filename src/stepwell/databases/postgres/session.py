@@ -148,8 +148,9 @@ class Session:
 
     def add(self, text: str, parameters: Sequence[Any]) -> None:
         """Send a statement that gives no rows; in a transaction together with what comes next, COMMIT at the latest."""
-        if self._in_block:
-            self._ahead += f"{self.bound(text, parameters)};"
+        # A script may have set another client_encoding, which parameters follow and texts do not.
+        if self._in_block and (bound := self.bound(text, parameters)).isascii():
+            self._ahead += f"{bound};"
         else:
             self.query(text, parameters)
 
@@ -276,14 +277,18 @@ class Session:
         return psycopg.ClientCursor(self._connection).mogrify(for_psycopg(text).encode(), parameters)
 
     @contextlib.contextmanager
-    def transaction(self, lasting: bool) -> Iterator[None]:
+    def transaction(self, lasting: bool, snapshot: bool) -> Iterator[None]:
         """Commit at the end of the block, roll back when it raises. BEGIN travels with the first statement.
 
         Unless it is `lasting`, the server answers COMMIT before it is on the disk; the next one that is lasting waits
         for all before it.
         """
         limits = self._limits
-        opening = BEGIN if lasting else f"{BEGIN}SET LOCAL synchronous_commit = off;"
+        opening = BEGIN
+        if snapshot:
+            opening += "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;"
+        if not lasting:
+            opening += "SET LOCAL synchronous_commit = off;"
         self._in_block, self._ahead = True, opening
         try:
             yield

@@ -253,8 +253,8 @@ class SqliteDatabase:
         self.insert(table, columns, lines.decode(rows))
 
     @contextlib.contextmanager
-    def transaction(self, lasting: bool = True) -> Iterator[None]:
-        """Commit at the end of the block, roll back when it raises. Every commit is lasting."""
+    def transaction(self, lasting: bool = True, snapshot: bool = False) -> Iterator[None]:
+        """Commit at the end of the block, roll back when it raises. Every one is lasting, and a snapshot."""
         connection = self._connection
         # IMMEDIATE: a reader that turns writer later can be refused at once, without waiting for its turn.
         self.query("BEGIN IMMEDIATE")
