@@ -246,6 +246,20 @@ def test_a_job_that_leaves_its_condition_true_ends_and_says_so(tmp_path: Path, u
     assert run(project, "add")["state"] == "complete"
 
 
+def test_a_group_that_rows_keep_coming_to_is_not_taken_for_one_without_headway(tmp_path: Path, url: str) -> None:
+    fill(url, 1)
+    dumping.query(url, "CREATE INDEX item_by_writer ON item (by_writer)")
+    coming = """
+        INSERT INTO item (id, n)
+        SELECT id + 1, id + 1
+        FROM item
+        WHERE id < 12 AND id = (SELECT top FROM (SELECT max(id) AS top FROM item) AS last);
+    """
+    text = add_job(source="groups state.item by by_writer")
+    project = make(tmp_path, {"state": url}, {"add": f"{text}{coming}"})
+    assert run(project, "add")["rows_done"] == 12
+
+
 def test_cancel_is_heard_while_the_job_runs_and_what_is_done_stays(tmp_path: Path, sqlite: str) -> None:
     project = slow(tmp_path, sqlite)
     running = project.start("job", "run", "slow")

@@ -340,9 +340,15 @@ class _Run:
 
     def look_for_headway(self, headway: _Headway) -> None:
         """Behind a pass that migrated rows and left some. Raises NoHeadway where it is always the same ones."""
-        found = sources.next_scope(self.source, self.definition.source, None, 1, self.failed())
-        if found and headway.ended(found[1], self.left) >= FRUITLESS:
-            raise NoHeadway(self.definition.reference, self.left, sources.dump_key(found[1]))
+        source = self.definition.source
+        found = sources.next_scope(self.source, source, None, 1, self.failed())
+        if found is None:
+            return
+        _, first = found
+        # A group that somebody writes to is left by each pass; it is another one by as many rows.
+        rows = (sources.count_group(self.source, source, first),) if isinstance(source, Groups) else ()
+        if headway.ended((*first, *rows), self.left) >= FRUITLESS:
+            raise NoHeadway(self.definition.reference, self.left, sources.dump_key(first))
 
     @property
     def has_condition(self) -> bool:

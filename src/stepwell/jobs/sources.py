@@ -253,7 +253,7 @@ def pack(groups: deque[Group], size: int, failed: tuple[Key, ...] = ()) -> tuple
         chosen.append(groups.popleft())
         total += chosen[-1].rows
     last = chosen[-1].key
-    return Range(first.behind, last, failed) if first.end else Keys(tuple(group.key for group in chosen)), last
+    return Range(first.behind, last, failed, total) if first.end else Keys(tuple(group.key for group in chosen)), last
 
 
 def keys_in(database: Database, source: Source, scope: Scope) -> list[Key]:
@@ -277,6 +277,12 @@ def count_left(database: Database, source: Source, behind: Key | None, failed: S
     """The rows behind a key that the source's own condition still finds, but for those that failed by themselves."""
     left = condition(source, Range(behind, None, tuple(failed)))
     return int(database.query(f"SELECT count(*) FROM {source.table} WHERE {left.text}", left.parameters)[0][0])
+
+
+def count_group(database: Database, source: Groups, key: Key) -> int:
+    """All rows of a group, migrated or not."""
+    every = condition(replace(source, where=""), Keys((key,)))
+    return int(database.query(f"SELECT count(*) FROM {source.table} WHERE {every.text}", every.parameters)[0][0])
 
 
 # --- scopes and keys as text, for the ledger ------------------------------------------------------------------
