@@ -102,7 +102,7 @@ def empty(made: Project) -> None:
             state.query(f"DELETE FROM {table}")
         for table in ANALYTICS:
             analytics.query(f"TRUNCATE TABLE {table}")
-        for table in ("job", "batch", "failure", "ensured", "change", "before"):
+        for table in ("job", "batch", "failure", "ensured", "change", "change_pack", "before"):
             if state.columns(f"stepwell_{table}"):
                 state.query(f"DELETE FROM stepwell_{table}")
 
