@@ -110,8 +110,7 @@ def _agreed(project: Project, definition: Definition, output: Output) -> bool:
     with project.ledger() as ledger:
         packs.unpack(ledger, definition.name)
         count = changes.count_changed(ledger, definition.name)
-    place = f"{definition.source.database}.{definition.source.table}"
-    what = f"give {plural(count, 'row')} of {place} their old values back"
+    what = f"give {plural(count, 'row')} of {definition.place} their old values back"
     if definition.undo:
         what = "take back all that it did by its own undo"
     if not output.can_ask:

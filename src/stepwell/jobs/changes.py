@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepwell.databases.database import Database
-from stepwell.errors import Refused
 from stepwell.jobs.batch import Batch, Connections
-from stepwell.jobs.compared import compared, not_told_apart
+from stepwell.jobs.compared import compared, not_told_apart, too_long
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.encoding import IN_SQL, Encoding, dump_value, encoding_of
 from stepwell.jobs.rows import OF
@@ -63,7 +62,7 @@ def _told(batch: Batch, definition: Definition, number: int) -> Iterator[Change]
         old = {column: dump_value(value) for column, (value, _) in columns.items()}
         new = {column: dump_value(value) for column, (_, value) in columns.items()}
         reason = batch.notes.reasons.get(key, batch.notes.reason)
-        yield Change(definition.name, dump_key(key), number, place(definition), old, new, reason)
+        yield Change(definition.name, dump_key(key), number, definition.place, old, new, reason)
 
 
 def _rows(batch: Batch, definition: Definition, number: int) -> Iterator[Change]:
@@ -71,11 +70,6 @@ def _rows(batch: Batch, definition: Definition, number: int) -> Iterator[Change]
     for row in batch.notes.rows:
         where = f"{row.database}.{row.place.table}"
         yield Change(definition.name, str(row.place), number, where, row.old, row.new, row.reason or batch.notes.reason)
-
-
-def place(definition: Definition) -> str:
-    """Where a job's rows are, as it is recorded."""
-    return f"{definition.source.database}.{definition.source.table}"
 
 
 # --- read here, before and after ------------------------------------------------------------------------------
@@ -109,7 +103,7 @@ def read(
     for row in database.query(f"SELECT {', '.join(selected)} FROM {table} WHERE {where} {lock}", parameters):
         key, values = tuple(map(encoding.spelled, row[: len(keys)])), row[len(keys) : len(keys) + len(columns)]
         if encoding.in_sql and None in values:
-            raise Refused("a value, to be recorded, is longer than the server's max_allowed_packet")
+            raise too_long()
         text = changes.canonical(str(row[-1])) if encoding.in_sql else dump_key(key)
         # ClickHouse may hold several versions of a row.
         if database.transactional and (text in found or None in key):
@@ -192,7 +186,7 @@ def _differences(
             definition.name,
             text,
             number,
-            place(definition),
+            definition.place,
             dict(zip(definition.records, row.values, strict=True)),
             dict(zip(definition.records, after[text].values, strict=True)),
             reasons.get(after[text].key, general),

@@ -140,6 +140,11 @@ def not_told_apart(keys: Sequence[str]) -> Refused:
     return Refused(f"rows can't be told apart by {', '.join(keys)}: NULL, or not unique")
 
 
+def too_long() -> Refused:
+    """Why values can't be recorded: MySQL has no text for them."""
+    return Refused("values to be recorded are longer than the server's max_allowed_packet")
+
+
 def _refuse_unfit_keys(database: Database, definition: Definition, encoding: Encoding, before: str) -> None:
     """Refuse rows that the ledger could not tell apart, before they are changed."""
     keys = _named("b.key", definition.row_keys)
@@ -183,14 +188,13 @@ def _pack(batch: Batch, definition: Definition, number: int, encoding: Encoding,
         now=CLOCK[database.engine],
         most=MOST_ROWS,
     )
-    made = (definition.name, number, f"{definition.source.database}.{definition.source.table}")
+    made = (definition.name, number, definition.place)
     told = (json.dumps(columns, ensure_ascii=False), batch.notes.reason, this_process())
     try:
         database.query(text, (*made, *told, *(batch.whole.parameters if whole else ())))
     except Refused as error:
         if database.engine == "mysql" and error.code == TOO_LONG:
-            said = "old and new values, to be recorded, are longer than the server's max_allowed_packet"
-            raise Refused(said, code=error.code) from error
+            raise too_long() from error
         raise
     if database.engine == "mysql":
         database.query("SET SESSION group_concat_max_len = @stepwell_concat_max_len")

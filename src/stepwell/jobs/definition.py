@@ -230,6 +230,11 @@ class Definition:
         return tuple(f"check/{name.removeprefix('check/')}" for name in self.checks)
 
     @property
+    def place(self) -> str:
+        """Where its rows are: DATABASE.TABLE."""
+        return f"{self.source.database}.{self.source.table}"
+
+    @property
     def row_keys(self) -> tuple[str, ...]:
         """The columns that tell one row from all others."""
         return self.row_key or self.source.keys

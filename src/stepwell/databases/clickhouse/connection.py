@@ -149,9 +149,7 @@ class ClickhouseDatabase:
             text = on_cluster(text, read(text), self.cluster)
         sent = percent_style(text, self.engine) if command.parameters else text
         try:
-            self._client.command(
-                sent, command.parameters or None, settings=self._settings_for(command) | dict(more or {})
-            )
+            self._client.command(sent, command.parameters or None, settings={**self._settings_for(command), **more})
         except Exception as error:
             trouble = refused(error)
             if isinstance(trouble, ConnectionLost) and command.tag and not self.embedded:
