@@ -97,6 +97,11 @@ class Database(Protocol):
     """Whether `lock` is held by the working connection itself, so that neither can outlive the other."""
     single_writer: bool
     """Whether a transaction that writes keeps out all other writers, who look for their turn now and then."""
+    for_update: str
+    """What stands behind a SELECT in a transaction for its rows to be read as committed last, and locked.
+
+    Empty where one writer keeps out the others anyway, and where there are no transactions.
+    """
 
     def connect(self) -> None:
         """Open the working connection. Raises CannotConnect with what to do about it."""

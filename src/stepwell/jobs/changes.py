@@ -23,7 +23,6 @@ from stepwell.jobs.rows import OF
 from stepwell.jobs.sources import Key, among, dump_key, load_key
 from stepwell.ledger import changes, packs
 from stepwell.ledger.changes import Change
-from stepwell.ledger.jobs import LOCKED
 
 MOST_KEYS = 500
 """Keys that are asked for in one statement."""
@@ -98,17 +97,17 @@ def read(
     selected = [*keys, *(encoding.expression(column) for column in columns)]
     if encoding.in_sql:
         selected.append(encoding.key(keys))
-    lock = LOCKED.get(database.engine, "")
     found: dict[str, Found] = {}
-    for row in database.query(f"SELECT {', '.join(selected)} FROM {table} WHERE {where} {lock}", parameters):
+    text = f"SELECT {', '.join(selected)} FROM {table} WHERE {where} {database.for_update}"
+    for row in database.query(text, parameters):
         key, values = tuple(map(encoding.spelled, row[: len(keys)])), row[len(keys) : len(keys) + len(columns)]
         if encoding.in_sql and None in values:
             raise too_long()
-        text = changes.canonical(str(row[-1])) if encoding.in_sql else dump_key(key)
+        name = changes.canonical(str(row[-1])) if encoding.in_sql else dump_key(key)
         # ClickHouse may hold several versions of a row.
-        if database.transactional and (text in found or None in key):
+        if database.transactional and (name in found or None in key):
             raise not_told_apart(keys)
-        found[text] = Found(key, tuple(map(str if encoding.in_sql else dump_value, values)))
+        found[name] = Found(key, tuple(map(str if encoding.in_sql else dump_value, values)))
     return found
 
 

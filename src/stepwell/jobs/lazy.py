@@ -31,7 +31,6 @@ from stepwell.jobs.runner import Site
 from stepwell.jobs.sources import Condition, Keys, condition, dump_key
 from stepwell.jobs.work import passes
 from stepwell.ledger import ensured
-from stepwell.ledger.jobs import LOCKED
 from stepwell.ledger.tables import create
 
 MOST_REMEMBERED = 100_000
@@ -183,7 +182,7 @@ class Lazy:
                             job.migrate(batch)
                 else:
                     # By the key alone: MySQL reads what a condition asks of other tables before it waits for the lock.
-                    locking = f"SELECT 1 FROM {job.source.table} WHERE {rows.text} {LOCKED[source.engine]}"
+                    locking = f"SELECT 1 FROM {job.source.table} WHERE {rows.text} {source.for_update}"
                     batch.database.run(Command(text=locking, parameters=rows.parameters))
                     if _found(source, job, eligible):
                         with self._recorded(batch):

@@ -15,7 +15,6 @@ from stepwell.databases.database import Command, Database
 from stepwell.jobs.encoding import dump_value, encoding_of, load_value
 from stepwell.jobs.sources import among, dump_key, load_key
 from stepwell.ledger.changes import Change, dump_values, load_values
-from stepwell.ledger.jobs import LOCKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,8 @@ def values_of(database: Database, place: Place) -> dict[str, str]:
     encoding = encoding_of(database, place.table, columns)
     found = among(tuple(place.key), [tuple(place.key.values())])
     expressions = ", ".join(encoding.expression(column) for column in columns)
-    lock = LOCKED.get(database.engine, "")
-    rows = database.query(f"SELECT {expressions} FROM {place.table} WHERE {found.text} {lock}", found.parameters)
+    text = f"SELECT {expressions} FROM {place.table} WHERE {found.text} {database.for_update}"
+    rows = database.query(text, found.parameters)
     if not rows:
         return {}
     texts = map(str if encoding.in_sql else dump_value, rows[0])

@@ -8,7 +8,7 @@ from typing import Literal
 from stepwell.databases.database import Database
 from stepwell.jobs.limits import Limits
 from stepwell.ledger import events
-from stepwell.ledger.jobs import LOCKED, Ledger
+from stepwell.ledger.jobs import Ledger
 
 Word = Literal["pause", "resume", "cancel", "retry"]
 
@@ -71,7 +71,7 @@ def _go_on(ledger: Database, job: str, states: str) -> None:
 def limit(ledger: Database, job: str, assignments: Sequence[str]) -> Limits:
     """Set limits such as `size=500`, `target=100ms`; returns all that hold now. Raises BadRequest."""
     with ledger.transaction():
-        rows = ledger.query(f"SELECT limits FROM stepwell_job WHERE job = ? {LOCKED[ledger.engine]}", (job,))
+        rows = ledger.query(f"SELECT limits FROM stepwell_job WHERE job = ? {ledger.for_update}", (job,))
         limits = Limits.load(str(rows[0][0])).change(assignments)
         Ledger(ledger).update(job, None, limits=limits.dump())
     return limits

@@ -25,9 +25,6 @@ CLOCK = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
 }
 
-LOCKED = {"postgres": "FOR UPDATE", "mysql": "FOR UPDATE", "sqlite": ""}
-"""Behind a SELECT in a transaction: its rows are read as committed last, and locked. SQLite has one writer anyway."""
-
 COLUMNS = (
     "job, state, token, holder, lease_until, place, next_batch, quiet_passes, rows_done, rows_left, "
     "limits, held_by, started, worked, finished"
@@ -252,7 +249,7 @@ class Ledger:
     def finish(self, job: str, token: int, number: int, rows: int, seconds: float) -> None:
         """Record a batch as done, in the caller's transaction. Raises Fenced where it is not ours, or done already."""
         found = self.database.query(
-            f"SELECT token, state FROM stepwell_batch WHERE job = ? AND number = ? {LOCKED[self.database.engine]}",
+            f"SELECT token, state FROM stepwell_batch WHERE job = ? AND number = ? {self.database.for_update}",
             (job, number),
         )
         if not found or (int(found[0][0]), str(found[0][1])) != (token, "begun"):

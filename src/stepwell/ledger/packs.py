@@ -14,7 +14,6 @@ from typing import Any
 from stepwell.databases.database import Database
 from stepwell.ledger import changes
 from stepwell.ledger.changes import Change
-from stepwell.ledger.jobs import LOCKED
 
 _CONTROL = re.compile(r"\\u([0-9a-f]{4})")
 
@@ -46,7 +45,7 @@ def unpack(ledger: Database, job: str) -> None:
                 WHERE job = ?
                 ORDER BY batch, number
                 LIMIT 1
-                {LOCKED[ledger.engine]}
+                {ledger.for_update}
                 """,
                 (job,),
             )

@@ -45,6 +45,7 @@ class MysqlDatabase:
     engine = "mysql"
     session_lock = True
     single_writer = False
+    for_update = "FOR UPDATE"
     transactional = True
 
     def __init__(self, name: str, url: Url) -> None:

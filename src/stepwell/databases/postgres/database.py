@@ -70,6 +70,7 @@ class PostgresDatabase:
     engine = "postgres"
     session_lock = True
     single_writer = False
+    for_update = "FOR UPDATE"
     transactional = True
 
     def __init__(self, name: str, url: Url) -> None:

@@ -115,6 +115,7 @@ class SqliteDatabase:
     engine = "sqlite"
     session_lock = True
     single_writer = True
+    for_update = ""
     transactional = True
 
     def __init__(self, name: str, url: Url, root: Path) -> None:
