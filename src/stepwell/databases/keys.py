@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, takewhile
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,16 @@ class Index:
 
     columns: tuple[str, ...]
     unique: frozenset[str] | None
+
+
+def spelled(engine: str, value: Any) -> Any:
+    """A key's value as a person writes it: ClickHouse hands over a FixedString as bytes, and takes it as text."""
+    if engine != "clickhouse" or not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def indexes(parts: Iterable[Part]) -> list[Index]:

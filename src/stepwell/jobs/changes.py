@@ -1,8 +1,8 @@
 """Recording what a job changes: which row, which column, the old value, the new one, and why.
 
 A batch's rows are read before `migrate` and after it, and what differs is recorded in the transaction that records the
-batch as done. Where PostgreSQL or MySQL holds both the rows and the ledger this is done within the
-server (`compared.py`). Where the ledger is elsewhere, what was found before is committed there before
+batch as done. Where a server that can holds both the rows and the ledger this is done within it
+(`compared.py`). Where the ledger is elsewhere, what was found before is committed there before
 `migrate` begins: a batch that dies between two commits is done again, and then finds its rows changed already.
 """
 
@@ -14,11 +14,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from stepwell.databases import recording
 from stepwell.databases.database import Database
+from stepwell.databases.keys import spelled
+from stepwell.databases.recording import Encoding
 from stepwell.jobs.batch import Batch, Connections
-from stepwell.jobs.compared import compared, not_told_apart, too_long
+from stepwell.jobs.compared import compared, not_told_apart
 from stepwell.jobs.definition import Definition
-from stepwell.jobs.encoding import IN_SQL, Encoding, dump_value, encoding_of
+from stepwell.jobs.encoding import dump_value, selected, texts
 from stepwell.jobs.rows import OF
 from stepwell.jobs.sources import Key, among, dump_key, load_key
 from stepwell.ledger import changes, packs
@@ -47,12 +50,10 @@ def _seen(
 ) -> AbstractContextManager[int | None]:
     if not definition.records:
         return nullcontext()
-    if definition.source.database == ledger_name and batch.database.engine in IN_SQL:
-        return compared(batch, definition, number)
-    encoding = encoding_of(batch.database, batch.table, (*definition.row_keys, *definition.records))
-    if definition.source.database == ledger_name:
-        return _read_twice(batch, definition, number, encoding)
-    return _found_elsewhere(batch, definition, number, encoding, ledger_name, connections.get(ledger_name))
+    encoding = recording.encoding(batch.database, batch.table, (*definition.row_keys, *definition.records))
+    if definition.source.database != ledger_name:
+        return _found_elsewhere(batch, definition, number, encoding, ledger_name, connections.get(ledger_name))
+    return compared(batch, definition, number, encoding) if encoding else _read_twice(batch, definition, number)
 
 
 def _told(batch: Batch, definition: Definition, number: int) -> Iterator[Change]:
@@ -90,29 +91,28 @@ Reasons = Mapping[Key, str]
 
 
 def read(
-    database: Database, table: str, keys: Sequence[str], columns: Sequence[str], encoding: Encoding, where: str,
+    database: Database, table: str, keys: Sequence[str], columns: Sequence[str], encoding: Encoding | None, where: str,
     parameters: Sequence[Any],
 ) -> dict[str, Found]:  # fmt: skip
     """The rows that a condition finds, locked where the database is in a transaction."""
-    selected = [*keys, *(encoding.expression(column) for column in columns)]
-    if encoding.in_sql:
-        selected.append(encoding.key(keys))
+    asked = [*keys, *selected(encoding, columns)]
+    if encoding:
+        asked.append(encoding.key(keys))
     found: dict[str, Found] = {}
-    text = f"SELECT {', '.join(selected)} FROM {table} WHERE {where} {database.for_update}"
+    text = f"SELECT {', '.join(asked)} FROM {table} WHERE {where} {database.for_update}"
     for row in database.query(text, parameters):
-        key, values = tuple(map(encoding.spelled, row[: len(keys)])), row[len(keys) : len(keys) + len(columns)]
-        if encoding.in_sql and None in values:
-            raise too_long()
-        name = changes.canonical(str(row[-1])) if encoding.in_sql else dump_key(key)
+        key = tuple(spelled(database.engine, value) for value in row[: len(keys)])
+        values = texts(encoding, row[len(keys) : len(keys) + len(columns)])
+        name = changes.canonical(str(row[-1])) if encoding else dump_key(key)
         # ClickHouse may hold several versions of a row.
         if database.transactional and (name in found or None in key):
             raise not_told_apart(keys)
-        found[name] = Found(key, tuple(map(str if encoding.in_sql else dump_value, values)))
+        found[name] = Found(key, values)
     return found
 
 
 def read_keys(
-    database: Database, table: str, keys: Sequence[str], columns: Sequence[str], encoding: Encoding,
+    database: Database, table: str, keys: Sequence[str], columns: Sequence[str], encoding: Encoding | None,
     wanted: Sequence[Key],
 ) -> dict[str, Found]:  # fmt: skip
     """The rows of these keys that there are."""
@@ -124,17 +124,17 @@ def read_keys(
 
 
 @contextmanager
-def _read_twice(batch: Batch, definition: Definition, number: int, encoding: Encoding) -> Iterator[None]:
-    before = _read_batch(batch, definition, encoding)
+def _read_twice(batch: Batch, definition: Definition, number: int) -> Iterator[None]:
+    before = _read_batch(batch, definition, None)
     yield
     notes = batch.notes
-    made = _differences(batch.database, definition, number, encoding, before, notes.reasons, notes.reason)
+    made = _differences(batch.database, definition, number, None, before, notes.reasons, notes.reason)
     changes.add(batch.database, made)
 
 
 @contextmanager
 def _found_elsewhere(
-    batch: Batch, definition: Definition, number: int, encoding: Encoding, ledger_name: str, ledger: Database
+    batch: Batch, definition: Definition, number: int, encoding: Encoding | None, ledger_name: str, ledger: Database
 ) -> Iterator[None]:
     # What an earlier try of this batch found is the older truth, and why it changed rows that are not found again.
     kept = changes.found_before(ledger, definition.name).get(number)
@@ -159,14 +159,14 @@ def settle(definition: Definition, source: Database, ledger: Database) -> None:
         return
     columns = (*definition.row_keys, *definition.records)
     for number, kept in changes.found_before(ledger, definition.name).items():
-        encoding = encoding_of(source, definition.source.table, columns)
+        encoding = recording.encoding(source, definition.source.table, columns)
         made = _differences(source, definition, number, encoding, *_load(kept))
         with ledger.transaction():
             changes.add(ledger, made)
             changes.forget_before(ledger, definition.name, number)
 
 
-def _read_batch(batch: Batch, definition: Definition, encoding: Encoding) -> dict[str, Found]:
+def _read_batch(batch: Batch, definition: Definition, encoding: Encoding | None) -> dict[str, Found]:
     return read(
         batch.database, batch.table, definition.row_keys, definition.records, encoding, batch.condition,
         batch.parameters,
@@ -174,7 +174,7 @@ def _read_batch(batch: Batch, definition: Definition, encoding: Encoding) -> dic
 
 
 def _differences(
-    database: Database, definition: Definition, number: int, encoding: Encoding, before: Rows, reasons: Reasons,
+    database: Database, definition: Definition, number: int, encoding: Encoding | None, before: Rows, reasons: Reasons,
     general: str = "",
 ) -> list[Change]:  # fmt: skip
     """What is not any more as it was found, and why; `general` is the reason of rows without one of their own."""

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stepwell.databases import recording
 from stepwell.databases.database import Command, Database
-from stepwell.jobs.encoding import dump_value, encoding_of, load_value
+from stepwell.jobs.encoding import load_value, selected, texts
 from stepwell.jobs.sources import among, dump_key, load_key
 from stepwell.ledger.changes import Change, dump_values, load_values
 
@@ -44,15 +45,14 @@ OF = " of "
 def values_of(database: Database, place: Place) -> dict[str, str]:
     """The row's values as JSON texts by column; empty where there is none. Locked where it is in a transaction."""
     columns = database.columns(place.table)
-    encoding = encoding_of(database, place.table, columns)
+    encoding = recording.encoding(database, place.table, columns)
     found = among(tuple(place.key), [tuple(place.key.values())])
-    expressions = ", ".join(encoding.expression(column) for column in columns)
-    text = f"SELECT {expressions} FROM {place.table} WHERE {found.text} {database.for_update}"
+    asked = ", ".join(selected(encoding, columns))
+    text = f"SELECT {asked} FROM {place.table} WHERE {found.text} {database.for_update}"
     rows = database.query(text, found.parameters)
     if not rows:
         return {}
-    texts = map(str if encoding.in_sql else dump_value, rows[0])
-    return load_values(dump_values(dict(zip(columns, texts, strict=True))))
+    return load_values(dump_values(dict(zip(columns, texts(encoding, rows[0]), strict=True))))
 
 
 def add(database: Database, place: Place, like: Mapping[str, Any], values: Mapping[str, Any]) -> None:

@@ -15,12 +15,13 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import groupby, takewhile
 
+from stepwell.databases import recording
 from stepwell.databases.database import Command, Database
 from stepwell.errors import BadRequest, ConnectionLost, Fenced, Refused
 from stepwell.jobs.batch import Connections, outlived, tag_of
 from stepwell.jobs.changes import MOST_KEYS, read_keys, settle
 from stepwell.jobs.definition import Definition
-from stepwell.jobs.encoding import encoding_of, load_value
+from stepwell.jobs.encoding import load_value
 from stepwell.jobs.lease import Lease
 from stepwell.jobs.rows import Place, take_back, values_of
 from stepwell.jobs.runner import Site
@@ -259,7 +260,7 @@ class _Back:
     def current(self, keys: Sequence[str], columns: Sequence[str]) -> dict[str, Values]:
         """What the rows hold now, locked until the end of the transaction."""
         table, row_keys = self.definition.source.table, self.definition.row_keys
-        encoding = encoding_of(self.source, table, (*row_keys, *columns))
+        encoding = recording.encoding(self.source, table, (*row_keys, *columns))
         rows = read_keys(self.source, table, row_keys, columns, encoding, [load_key(key) for key in keys])
         # By way of JSON, as what is recorded comes from the ledger.
         return {
