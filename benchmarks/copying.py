@@ -68,10 +68,11 @@ target.close()
 
 PUSHED = 'copy_rows(source, target, table="rows_of", columns=source.columns("rows_of"), {})'
 STREAMED = """
-from stepwell.jobs.copying import reach
+from stepwell.databases.clickhouse import reach
+from stepwell.databases.transfer import OutOfReach
 
 def unreachable(*servers):
-    raise reach.OutOfReach("it is measured without")
+    raise OutOfReach("it is measured without")
 
 reach.reached = unreachable
 """

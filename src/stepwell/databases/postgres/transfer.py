@@ -7,10 +7,12 @@ from typing import Any
 
 from stepwell.databases.database import Database
 from stepwell.databases.postgres.names import quoted as quote
+from stepwell.databases.transfer import Column, Kind, Pair, blame, require_text
 from stepwell.errors import Refused
-from stepwell.jobs.copying.column import Column, Kind, Pair, blame, require_text
 
-__all__ = ["Landing", "columns", "prepare", "quote", "text"]
+__all__ = ["IN_TRANSACTION", "Landing", "columns", "prepare", "quote", "text"]
+
+IN_TRANSACTION = True
 
 STAGE = "pg_temp.stepwell_copy"
 
@@ -62,7 +64,7 @@ def columns(database: Database, table: str) -> list[Column]:
     ]
 
 
-def prepare(database: Database) -> None:
+def prepare(database: Database, into: str, pairs: Sequence[Pair], found: str, parameters: Sequence[Any]) -> None:
     """Make the open transaction spell values as copying reads them."""
     database.query(SETTINGS)
 
@@ -87,7 +89,7 @@ class Landing:
         self._values = [_value(pair, f"s.c{place}") for place, pair in enumerate(pairs)]
 
     def __enter__(self) -> Landing:
-        prepare(self._database)
+        self._database.query(SETTINGS)
         self._database.query(f"DROP TABLE IF EXISTS {STAGE}")
         fields = ", ".join(f"{name} text" for name in self._texts)
         self._database.query(f"CREATE TEMPORARY TABLE stepwell_copy ({fields})")
@@ -96,6 +98,9 @@ class Landing:
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if kind is None:  # a transaction that failed takes it back
             self._database.query(f"DROP TABLE {STAGE}")
+
+    def fetch(self, source: Database, select: str, found: str, parameters: Sequence[Any]) -> int | None:
+        return None
 
     def land(self, lines: bytes) -> None:
         """Add those rows of whole lines that are not there yet. Raises NotExact."""

@@ -11,19 +11,23 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from stepwell.databases.clickhouse import reach
 from stepwell.databases.clickhouse.names import literal, parse
 from stepwell.databases.clickhouse.names import quote as quoted
-from stepwell.databases.database import Command
+from stepwell.databases.database import Command, Database
+from stepwell.databases.transfer import Column, Kind, OutOfReach, Pair, blame, not_exact
 from stepwell.errors import Refused
-from stepwell.jobs.copying.column import Column, Kind, Pair, blame, not_exact
 
 if TYPE_CHECKING:
     from stepwell.databases.clickhouse import ClickhouseDatabase
 
 LOG = logging.getLogger("stepwell")
+
+IN_TRANSACTION = False
 
 POLL = 0.2
 """Seconds between two looks at a statement of an earlier copy."""
@@ -79,7 +83,9 @@ def quote(name: str) -> str:
     return quoted(name)
 
 
-def prepare(database: ClickhouseDatabase) -> None:
+def prepare(
+    database: ClickhouseDatabase, into: str, pairs: Sequence[Pair], found: str, parameters: Sequence[Any]
+) -> None:
     """Nothing: what a statement needs is said in its own settings."""
 
 
@@ -178,7 +184,7 @@ class Landing:
             if pair.target.family in OPAQUE:
                 raise not_exact(table, pair, f"a text read as {pair.target.family} may not be the same value again")
 
-    def follow(self, rows: str) -> None:
+    def _follow(self, rows: str) -> None:
         """Wait for the end of what an earlier copy of these rows has at work: a server goes on when its client dies."""
         self._tag = f"stepwell copy {sha256(f'{self._table} {rows}'.encode()).hexdigest()[:32]}"
         told = False
@@ -194,6 +200,18 @@ class Landing:
                 )
             told = True
             time.sleep(POLL)
+
+    def fetch(self, source: Database, select: str, found: str, parameters: Sequence[Any]) -> int | None:
+        """Add those rows of another server that are not there yet, which the source counts meanwhile."""
+        self._follow(f"{source.name} {select} {parameters!r}")
+        try:
+            with reach.reached(source, self._database) as query, ThreadPoolExecutor(1) as beside:
+                count = beside.submit(source.query, f"SELECT count(*) {found}", parameters)
+                self._draw(query(select, parameters))
+                return int(count.result()[0][0])
+        except OutOfReach as reason:
+            LOG.info("rows of %s come to %s through this process: %s", source.name, self._database.name, reason)
+            return None
 
     def __enter__(self) -> Landing:
         self._drop_old_stages()
@@ -228,10 +246,10 @@ class Landing:
     def land(self, lines: bytes) -> None:
         """Add those rows of whole lines that are not there yet. Raises NotExact."""
         self._database.load(self._stage, self._texts, lines)
-        self.draw(self._stage)
+        self._draw(self._stage)
         self._database.query(f"TRUNCATE TABLE {self._stage}")
 
-    def draw(self, origin: str) -> None:
+    def _draw(self, origin: str) -> None:
         """Add those rows of an origin that are not there yet, in one statement. Raises NotExact."""
         command = Command(text=self._insert(origin), tag=f"{self._tag} {uuid.uuid4()}")
         try:

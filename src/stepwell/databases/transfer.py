@@ -1,12 +1,21 @@
-"""Columns as copying sees them, and what travels between two of them."""
+"""Rows from one database into another, exactly: what each engine's module `transfer` has for it.
+
+Between two engines a value travels as text, spelled by the server that has it: `1.5`, `2024-01-01 00:00:00.25` in
+UTC, bytes as hexadecimal digits, an array as a JSON array of strings. The target makes a value of it, spells that
+in its turn, and the two texts must be the same; an integer that stays one is compared as a number. So what a target
+can't hold is found before it is written, whatever the reason: an overflow, a rounding, a zero date, padding, a
+character its encoding lacks. Then NotExact is raised, naming column and value.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from importlib import import_module
+from typing import Any, Protocol, cast
 
+from stepwell.databases.database import Database
 from stepwell.errors import NotExact, Refused
 
 LONGEST = 60
@@ -63,6 +72,59 @@ class Pair:
     def fits(self) -> bool:
         """Whether both sides can hold what travels: only some columns can hold bytes."""
         return self.wire is not Kind.BYTES or (self.source.raw and self.target.raw)
+
+
+class Incoming(Protocol):
+    """Rows on their way into a table, in a block, where the database has transactions within an open one."""
+
+    def __enter__(self) -> Incoming: ...
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None: ...
+
+    def land(self, lines: bytes) -> None:
+        """Add those rows of whole tab-separated lines that are not there yet. Raises NotExact."""
+
+    def fetch(self, source: Database, select: str, found: str, parameters: Sequence[Any]) -> int | None:
+        """Before the block: have the server read the rows from the source by itself, and add those not there yet.
+
+        `select` gives their texts, `found` is its part from FROM on. Returns how many rows there were, None where it
+        can't, and they must come through this process. Raises NotExact.
+        """
+
+
+class Side(Protocol):
+    """An engine's side of a copy. Each of its modules `transfer` is one."""
+
+    IN_TRANSACTION: bool
+    """Whether what `prepare` sets ends with the transaction, so that one must be open."""
+
+    Landing: Callable[[Any, str, Sequence[Pair], Sequence[str]], Incoming]
+    """Of a database, a table, the columns, and those of it by which rows are known that are there already."""
+
+    def columns(self, database: Any, table: str) -> list[Column]:
+        """The columns of a table, spelled as in SQL; none where there is no such table."""
+
+    def quote(self, name: str) -> str:
+        """A column's name in SQL."""
+
+    def prepare(self, database: Any, into: str, pairs: Sequence[Pair], found: str, parameters: Sequence[Any]) -> None:
+        """Get ready to be read: the rows from `found` on, which is SQL from FROM on.
+
+        Raises NotExact where a column holds values whose text would not tell what they are.
+        """
+
+    def text(self, column: Column, wire: Kind, value: str) -> str:
+        """SQL for the text of a value of this column, whatever the session's settings."""
+
+
+def of(database: Database) -> Side:
+    """The side of a database's engine."""
+    # Imported here, so that a project pays for the engines it uses only.
+    return cast(Side, import_module(f"stepwell.databases.{database.engine}.transfer"))
+
+
+class OutOfReach(Exception):
+    """A server can't fetch rows from another by itself, or they might not be the same; the message says why."""
 
 
 Ask = Callable[[int], Sequence[Sequence[Any]]]

@@ -8,7 +8,9 @@ from typing import Any
 from stepwell.databases import lines as tsv
 from stepwell.databases.database import Database
 from stepwell.databases.lexing import Reader
-from stepwell.jobs.copying.column import Column, Kind, Pair, not_exact, require_text, unfit
+from stepwell.databases.transfer import Column, Kind, Pair, not_exact, require_text, unfit
+
+IN_TRANSACTION = False
 
 STAGE = "temp.stepwell_copy"
 
@@ -37,17 +39,13 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def prepare(database: Database) -> None:
-    """Nothing: SQLite has no settings that change how values read."""
-
-
 def text(column: Column, wire: Kind, value: str) -> str:
     """SQL for a value; it leaves SQLite as it is, for its own text of a number is not exact."""
     return value
 
 
-def require_kinds(database: Database, into: str, pairs: Sequence[Pair], found: str, parameters: Sequence[Any]) -> None:
-    """Raises NotExact where a column holds bytes among texts, or texts among bytes. `found` is SQL from FROM on."""
+def prepare(database: Database, into: str, pairs: Sequence[Pair], found: str, parameters: Sequence[Any]) -> None:
+    """Raises NotExact where a column holds bytes among texts, or texts among bytes."""
     kinds = [f"typeof({quote(pair.source.name)})" for pair in pairs]
     strays = [
         f"{kind} NOT IN ('blob', 'null')" if pair.wire is Kind.BYTES else f"{kind} = 'blob'"
@@ -79,6 +77,9 @@ class Landing:
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if kind is None:  # a transaction that failed takes it back
             self._database.query(f"DROP TABLE {STAGE}")
+
+    def fetch(self, source: Database, select: str, found: str, parameters: Sequence[Any]) -> int | None:
+        return None
 
     def land(self, lines: bytes) -> None:
         """Add those rows of whole lines that are not there yet. Raises NotExact."""

@@ -1,24 +1,21 @@
-"""The way of the rows from one database into another."""
+"""Copying rows from one database into another, exactly: their way, to be read from top to bottom.
+
+What travels, and how it is known to be the same, is told in `databases/transfer.py`.
+"""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
-from typing import Any
 
+from stepwell.databases import transfer
 from stepwell.databases.database import Database
+from stepwell.databases.transfer import Column, Pair, not_exact
 from stepwell.errors import BadRequest, did_you_mean
-from stepwell.jobs.copying import clickhouse, mysql, postgres, reach, sqlite
-from stepwell.jobs.copying.column import Column, Pair, not_exact
 from stepwell.jobs.sources import Condition
 
-LOG = logging.getLogger("stepwell")
-
 ALL = Condition("1 = 1")
-
-ENGINES = {"clickhouse": clickhouse, "mysql": mysql, "postgres": postgres, "sqlite": sqlite}
 
 Columns = Sequence[str] | Mapping[str, str]
 """Names that both tables have, or the target's name for each of the source's."""
@@ -45,7 +42,7 @@ def copy_rows(
     Raises NotExact for a value that the target can't hold as it is, BadRequest, and Refused and its kinds.
     """
     with ExitStack() as stack:
-        if source.engine == "postgres":
+        if transfer.of(source).IN_TRANSACTION:
             stack.enter_context(source.transaction())
         if target.transactional and target is not source:
             stack.enter_context(target.transaction())
@@ -69,29 +66,21 @@ def copy_into(
     into = into or table
     if source is target:
         raise BadRequest(f"{table} and {into} are in one database", "Write INSERT INTO … SELECT: it is exact there.")
-    if target.engine == "clickhouse" and not key and not fresh:
+    if not target.transactional and not key and not fresh:
         raise BadRequest(
             f"a copy into {into} could not be repeated without doubling rows",
             "Name the columns by which its rows are unique (key=…), or say that none of it is there yet (fresh=True).",
         )
-    theirs, ours = _engine(source), _engine(target)
+    theirs, ours = transfer.of(source), transfer.of(target)
     pairs = _pairs(source, target, table, into, columns, key)
     found = f"FROM {table} WHERE ({condition.text})"
     values = (theirs.text(pair.source, pair.wire, theirs.quote(pair.source.name)) for pair in pairs)
     select = f"SELECT {', '.join(f'{value} AS c{place}' for place, value in enumerate(values))} {found}"
     landing = ours.Landing(target, into, pairs, () if fresh else tuple(key))
-    if isinstance(landing, clickhouse.Landing):
-        landing.follow(f"{source.name} {select} {condition.parameters!r}")
-        try:
-            with reach.reached(source, target) as query, ThreadPoolExecutor(1) as beside:
-                count = beside.submit(source.query, f"SELECT count(*) {found}", condition.parameters)
-                landing.draw(query(select, condition.parameters))
-                return int(count.result()[0][0])
-        except reach.OutOfReach as reason:
-            LOG.info("rows of %s come to %s through this process: %s", source.name, target.name, reason)
-    theirs.prepare(source)
-    if source.engine == "sqlite":
-        sqlite.require_kinds(source, into, pairs, found, condition.parameters)
+    fetched = landing.fetch(source, select, found, condition.parameters)
+    if fetched is not None:
+        return fetched
+    theirs.prepare(source, into, pairs, found, condition.parameters)
     rows = 0
     with landing, closing(_ahead(source.unload(select, condition.parameters))) as chunks:
         for lines in chunks:
@@ -131,7 +120,7 @@ def _pairs(
 
 
 def _columns(database: Database, table: str) -> dict[str, Column]:
-    found: list[Column] = _engine(database).columns(database, table)
+    found = transfer.of(database).columns(database, table)
     if not found:
         raise BadRequest(f"database {database.name!r} has no table {table}")
     return {column.name: column for column in found}
@@ -141,7 +130,3 @@ def _known(columns: Mapping[str, Column], name: str, table: str) -> Column:
     if name not in columns:
         raise BadRequest(f"{table} has no column {name!r}{did_you_mean(name, columns)}")
     return columns[name]
-
-
-def _engine(database: Database) -> Any:
-    return ENGINES[database.engine]

@@ -8,10 +8,12 @@ from typing import Any
 from stepwell.databases.database import Database
 from stepwell.databases.lexing import Reader
 from stepwell.databases.mysql.names import quoted as quote
+from stepwell.databases.transfer import Column, Kind, Pair, blame, require_text
 from stepwell.errors import Refused
-from stepwell.jobs.copying.column import Column, Kind, Pair, blame, require_text
 
-__all__ = ["Landing", "columns", "prepare", "quote", "text"]
+__all__ = ["IN_TRANSACTION", "Landing", "columns", "prepare", "quote", "text"]
+
+IN_TRANSACTION = False
 
 STAGE = "stepwell_copy"
 
@@ -56,7 +58,7 @@ def _column(
     return Column(name, spelled, family, KINDS.get(family, Kind.PLAIN), bool(nullable), family in BINARY)
 
 
-def prepare(database: Database) -> None:
+def prepare(database: Database, into: str, pairs: Sequence[Pair], found: str, parameters: Sequence[Any]) -> None:
     """Nothing: what is read does not depend on the session."""
 
 
@@ -128,6 +130,9 @@ class Landing:
         except Refused:
             if kind is None:  # else the connection is gone, and all this with it
                 raise
+
+    def fetch(self, source: Database, select: str, found: str, parameters: Sequence[Any]) -> int | None:
+        return None
 
     def land(self, lines: bytes) -> None:
         """Add those rows of whole lines that are not there yet. Raises NotExact."""
