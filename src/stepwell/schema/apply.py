@@ -53,7 +53,7 @@ LONGEST_PAUSE = 30.0
 class Runner:
     """One database under its lock, and what every script that is applied to it shares.
 
-    `hurried`: another script for it comes right behind, so a commit need not wait for the disk; see `upgrade.hurried`.
+    `hurried`: another script for it comes right behind, whose first commit does for both; see `upgrade.hurried`.
     """
 
     database: Database
@@ -229,6 +229,7 @@ def _apply_whole(work: Work, statements: list[Statement], conducts: list[Conduct
 
 def in_transaction(work: Work, last: Statement, send: Callable[[], None], rolled_back: str) -> None:
     """Run `send`, which is one transaction, and run it again after a pause as long as it only meets locks."""
+    work.runner.journal.flush()
     for pause in pauses():
         try:
             send()
@@ -251,6 +252,7 @@ def apply_statement(work: Work, statement: Statement) -> None:
     command = work.command(statement)
     conduct = database.conduct(command)
     if conduct is Conduct.SESSION:
+        runner.journal.flush()
         try:
             _send(work, statement, command)
         except Refused as error:
@@ -261,17 +263,14 @@ def apply_statement(work: Work, statement: Statement) -> None:
         if conduct is Conduct.TRANSACTIONAL:
             _apply_with_its_record(work, statement, command)
         else:
-            _apply_journalled(work, statement, command)
+            _apply_journalled(work, statement, command, conduct)
     if table := makes(database, command):
         work.own.add(table)
 
 
-def close(work: Work, count: int) -> None:
-    """Record a journalled script as a whole, in one commit where the engine has commits."""
-    if not work.runner.database.transactional:
-        work.close(count)
-        return
-    with work.runner.database.transaction():
+def close(work: Work, count: int, later: bool = False) -> None:
+    """Record a journalled script as a whole, in one commit where the engine has commits; `later`: that of the next."""
+    with work.runner.journal.together(later):
         work.close(count)
 
 
@@ -280,6 +279,7 @@ def _settled_as_done(work: Work, statement: Statement, command: Command) -> bool
     if doubt is None:
         return False
     runner = work.runner
+    runner.journal.flush()
     finding = settle(
         runner.database,
         runner.journal,
@@ -302,7 +302,7 @@ def _apply_with_its_record(work: Work, statement: Statement, command: Command) -
     in_transaction(work, statement, send, "rolled back: the statement changed nothing")
 
 
-def _apply_journalled(work: Work, statement: Statement, command: Command) -> None:
+def _apply_journalled(work: Work, statement: Statement, command: Command, conduct: Conduct) -> None:
     database = work.runner.database
     for pause in pauses():
         try:
@@ -321,16 +321,21 @@ def _apply_journalled(work: Work, statement: Statement, command: Command) -> Non
                 raise failed(work, statement, error, now, recorded=True) from error
             _give_way(work, statement, error, pause)
         else:
-            _done(work, statement, command)
+            _done(work, statement, command, visible=conduct is Conduct.VISIBLE)
             return
 
 
-def _done(work: Work, statement: Statement, command: Command) -> None:
-    """Record a statement as done. Where the engine has commits, the end of the script says it of the last one."""
+def _done(work: Work, statement: Statement, command: Command, visible: bool) -> None:
+    """Record a statement as done. Where the engine has commits, the end of the script says it of the last one.
+
+    If the schema shows it anyway, that may wait for the commit by which the next statement is begun. In a Python script
+    nobody knows when that will be.
+    """
     if work.runner.database.transactional and statement.index == work.count:
-        close(work, work.count)
+        close(work, work.count, later=visible and work.runner.hurried)
     else:
-        work.write("done", statement, command.tag)
+        with work.runner.journal.together(later=visible and statement.index < work.count):
+            work.write("done", statement, command.tag)
 
 
 def _clear_away(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -70,12 +70,14 @@ def locked(
             if name not in runners:
                 target = next(target for target in fresh if target.database.name == name)
                 database = target.database
+                journal = Journal(database, target.history.table, _follower(target))
+                stack.enter_context(journal.flushed())
                 runners[name] = Runner(
                     database,
-                    Journal(database, target.history.table, _follower(target)),
+                    journal,
                     target.history,
                     options.variables,
-                    tell,
+                    journal.heard(tell),
                     stack.enter_context(Watcher(database)),
                     lambda: _assert_locked(database, holders),
                 )
@@ -120,11 +122,10 @@ def run(runner: Runner, script: Script, direction: str) -> bool:
 
 def _anew(runner: Runner, script: Script) -> Runner:
     """Let a script that repeats begin once more: until it comes to its end, it is not applied."""
-    database, journal = runner.database, runner.journal
-    with database.transaction() if database.transactional else nullcontext():
-        journal.write("again", script.version, "up")
-        journal.forget(script)
-    return replace(runner, history=history.read(database, [script]))
+    with runner.journal.together():
+        runner.journal.write("again", script.version, "up")
+        runner.journal.forget(script)
+    return replace(runner, history=history.read(runner.database, [script]))
 
 
 def look(reference: str, gates: Sequence[str], options: Options, runner_of: Callable[[str], Runner]) -> list[str]:

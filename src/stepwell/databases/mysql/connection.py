@@ -57,13 +57,14 @@ class Connection:
         self._driver = driver
         self.id: int = driver.thread_id()
         self.mariadb = "mariadb" in driver.get_server_info().lower()
+        self._ahead: list[str] = []  # statements that are sent before the next one
 
     def query(self, text: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a statement with `?` placeholders. Raises Refused and its kinds."""
         from pymysql.err import Error
 
         try:
-            with self._driver.cursor() as cursor:
+            with self._cursor() as cursor:
                 if parameters:
                     cursor.execute(percent_style(text, "mysql"), tuple(parameters))
                 else:
@@ -77,7 +78,7 @@ class Connection:
         from pymysql.err import Error
 
         try:
-            with self._driver.cursor() as cursor:
+            with self._cursor() as cursor:
                 cursor.execute(text)
                 names = [column[0] for column in cursor.description]
                 return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -90,7 +91,7 @@ class Connection:
         from pymysql.err import Error
 
         try:
-            with SSCursor(self._driver) as cursor:
+            with self._cursor(SSCursor) as cursor:
                 bound = text
                 if parameters:
                     bound = cursor.mogrify(percent_style(text, "mysql"), tuple(parameters))
@@ -109,7 +110,7 @@ class Connection:
         from pymysql.err import Error
 
         try:
-            with SSCursor(self._driver) as cursor:
+            with self._cursor(SSCursor) as cursor:
                 cursor.execute(self.bound(text, parameters))
                 yield from cursor
         except Error as error:
@@ -131,7 +132,7 @@ class Connection:
 
         kinds = {number: kind for kind, numbers in FIELDS.items() for number in numbers}
         try:
-            with SSCursor(self._driver) as cursor:
+            with self._cursor(SSCursor) as cursor:
                 cursor.execute(text)
                 fields = (Field(column[0], kinds.get(column[1], "text")) for column in cursor.description or ())
                 yield Stream(tuple(fields), rows())
@@ -150,11 +151,45 @@ class Connection:
         from pymysql.err import Error
 
         try:
-            with self._driver.cursor() as cursor:
+            with self._cursor() as cursor:
                 cursor.max_stmt_length = min(cursor.max_stmt_length, packet)
                 cursor.executemany(percent_style(text, "mysql"), rows)
         except Error as error:
             raise refusal(error, text) from None
+
+    def begin(self) -> None:
+        """Begin a transaction, just before the first statement of it is sent."""
+        self._ahead = ["START TRANSACTION"]
+
+    def add(self, text: str, parameters: Sequence[Any]) -> None:
+        """Send a statement of a transaction just before the next one, COMMIT at the latest."""
+        self._ahead.append(self.bound(text, parameters))
+
+    def commit(self) -> None:
+        """Commit the transaction; to MariaDB what is not sent yet goes in one round trip with it."""
+        from pymysql.err import Error
+
+        statements, self._ahead = [*self._ahead, "COMMIT"], []
+        if statements == ["START TRANSACTION", "COMMIT"]:
+            return
+        if self.mariadb and len(statements) > 1:
+            statements = [f"BEGIN NOT ATOMIC {'; '.join(statements)}; END"]
+        try:
+            for statement in statements:
+                self._driver.query(statement)
+        except Error as error:
+            raise refusal(error) from None
+
+    def rollback(self) -> None:
+        """Roll the transaction back, and send nothing more of it."""
+        self._ahead = []
+        self.query("ROLLBACK")
+
+    def _cursor(self, kind: Any = None) -> Any:
+        ahead, self._ahead = self._ahead, []
+        for statement in ahead:
+            self._driver.query(statement)
+        return self._driver.cursor(kind)
 
     @property
     def in_transaction(self) -> bool:

@@ -112,7 +112,10 @@ class MysqlDatabase:
         return self._connection.query(text, parameters)
 
     def add(self, text: str, parameters: Sequence[Any]) -> None:
-        self.query(text, parameters)
+        if self._in_block:
+            self._connection.add(text.strip(), parameters)
+        else:
+            self.query(text, parameters)
 
     def run(self, command: Command, evidence: Evidence | None = None) -> None:
         connection, statement = self._connection, _read(command.text)
@@ -206,14 +209,14 @@ class MysqlDatabase:
         connection = self._connection
         if snapshot:
             connection.query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        connection.query("START TRANSACTION")
+        connection.begin()
         self._in_block = True
         try:
             yield
-            connection.query("COMMIT")
+            connection.commit()
         except BaseException:
             with suppress(Refused):
-                connection.query("ROLLBACK")
+                connection.rollback()
             raise
         finally:
             self._in_block = False
