@@ -97,6 +97,8 @@ class Database(Protocol):
     """Whether `lock` is held by the working connection itself, so that neither can outlive the other."""
     single_writer: bool
     """Whether a transaction that writes keeps out all other writers, who look for their turn now and then."""
+    clock: str
+    """SQL for the seconds since 1970 by the server's clock, which goes on within a transaction."""
     for_update: str
     """What stands behind a SELECT in a transaction for its rows to be read as committed last, and locked.
 

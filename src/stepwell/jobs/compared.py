@@ -16,7 +16,7 @@ from stepwell.databases.recording import Encoding, Kind
 from stepwell.errors import Refused
 from stepwell.jobs.batch import Batch
 from stepwell.jobs.definition import Definition
-from stepwell.ledger.jobs import CLOCK, LONGEST_KEY, this_process
+from stepwell.ledger.jobs import LONGEST_KEY, this_process
 
 REASONS = "stepwell_reason"
 """The temporary table of what `migrate` says of single rows."""
@@ -94,7 +94,7 @@ def _write(batch: Batch, definition: Definition, number: int, encoding: Encoding
     encoding.recorder.pack(
         database,
         f"stepwell_change_pack ({', '.join(told)}, at, number, changes, row_count)",
-        f"{', '.join('?' * len(told))}, {CLOCK[database.engine]}",
+        f"{', '.join('?' * len(told))}, {database.clock}",
         encoding.joined(["'['", *line, "']'"]),
         rows,
         (*told.values(), *(batch.whole.parameters if whole else ())),

@@ -9,16 +9,10 @@ from __future__ import annotations
 import re
 
 from stepwell.databases.database import Database
+from stepwell.databases.keys import INDEX
 from stepwell.errors import UnfitKey, did_you_mean
 from stepwell.jobs.definition import Definition, Groups
 from stepwell.jobs.sources import Range, among, condition, dump_key, load_key
-
-INDEX = {
-    "postgres": "CREATE INDEX CONCURRENTLY {name} ON {table} ({columns});",
-    "mysql": "CREATE INDEX {name} ON {table} ({columns}) ALGORITHM = INPLACE LOCK = NONE;",
-    "sqlite": "CREATE INDEX {name} ON {table} ({columns});",
-}
-"""ClickHouse has none to add: a table's sorting key finds its rows."""
 
 TRIES = 3
 """How often a first row is looked for again: somebody may delete it between the two looks."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stepwell.databases.database import Database
-from stepwell.ledger.jobs import CLOCK, this_process
+from stepwell.ledger.jobs import this_process
 
 COLUMNS = "job, row_key, batch, place, old_values, new_values, reason, made_by, at, undone"
 
@@ -51,7 +51,7 @@ def canonical(text: str) -> str:
 
 def add(ledger: Database, changes: Iterable[Change]) -> None:
     """Record changes in bulk, as made now by this process, in the caller's transaction."""
-    now = float(ledger.query(f"SELECT {CLOCK[ledger.engine]}")[0][0])
+    now = float(ledger.query(f"SELECT {ledger.clock}")[0][0])
     write_out(ledger, (replace(change, made_by=this_process(), at=now) for change in changes))
 
 
@@ -125,7 +125,7 @@ def mark_undone(ledger: Database, job: str, batch: int, keys: Sequence[str]) -> 
     ledger.query(
         f"""
         UPDATE stepwell_change
-        SET undone = {CLOCK[ledger.engine]}
+        SET undone = {ledger.clock}
         WHERE job = ? AND row_key IN ({", ".join("?" * len(keys))}) AND batch = ?
         """,
         (job, *keys, batch),
@@ -134,7 +134,7 @@ def mark_undone(ledger: Database, job: str, batch: int, keys: Sequence[str]) -> 
 
 def mark_all_undone(ledger: Database, job: str) -> None:
     """Record all changes of a job as undone now."""
-    ledger.query(f"UPDATE stepwell_change SET undone = {CLOCK[ledger.engine]} WHERE job = ? AND undone = 0", (job,))
+    ledger.query(f"UPDATE stepwell_change SET undone = {ledger.clock} WHERE job = ? AND undone = 0", (job,))
 
 
 # --- what a batch found, until it is done ---------------------------------------------------------------------

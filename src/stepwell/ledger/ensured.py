@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from stepwell.databases.database import Command, Database
-from stepwell.ledger.jobs import CLOCK
 
 
 def claim(database: Database, job: str, key: str) -> None:
@@ -11,7 +10,7 @@ def claim(database: Database, job: str, key: str) -> None:
 
     Raises Refused when the other's commits; if it rolls back, the key is ours.
     """
-    text = f"INSERT INTO stepwell_ensured (job, row_key, at) VALUES (?, ?, {CLOCK[database.engine]})"
+    text = f"INSERT INTO stepwell_ensured (job, row_key, at) VALUES (?, ?, {database.clock})"
     database.run(Command(text=text, parameters=(job, key)))
 
 

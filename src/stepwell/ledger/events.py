@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from stepwell import __version__
 from stepwell.databases.database import Database
 from stepwell.ledger.actor import actor, host
-from stepwell.ledger.jobs import CLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ def add(ledger: Database, step: str, act: str, note: str = "") -> None:
     ledger.query(
         f"""
         INSERT INTO stepwell_event (id, at, who, host, tool, step, act, note)
-        VALUES (?, {CLOCK[ledger.engine]}, ?, ?, ?, ?, ?, ?)
+        VALUES (?, {ledger.clock}, ?, ?, ?, ?, ?, ?)
         """,
         (new_id(), actor(), host(), f"stepwell {__version__}", step[:300], act, note),
     )

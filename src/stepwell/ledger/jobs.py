@@ -19,12 +19,6 @@ from hashlib import sha256
 from stepwell.databases.database import Database
 from stepwell.errors import Fenced, LeaseHeld, Refused
 
-CLOCK = {
-    "postgres": "extract(epoch FROM clock_timestamp())",
-    "mysql": "unix_timestamp(sysdate(6))",
-    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
-}
-
 COLUMNS = (
     "job, state, token, holder, lease_until, place, next_batch, quiet_passes, rows_done, rows_left, "
     "limits, held_by, started, worked, finished"
@@ -78,7 +72,7 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.now = CLOCK[database.engine]
+        self.now = database.clock
 
     # --- reading ----------------------------------------------------------------------------------------------
 

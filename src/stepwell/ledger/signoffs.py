@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from stepwell.databases.database import Database
 from stepwell.ledger import events
 from stepwell.ledger.actor import actor, host
-from stepwell.ledger.jobs import CLOCK
 
 YES, NO = "yes", "no"
 
@@ -59,7 +58,7 @@ def _add(ledger: Database, name: str, answer: str, note: str) -> None:
         ledger.query(
             f"""
             INSERT INTO stepwell_signoff (name, number, answer, at, who, host, note)
-            SELECT ?, coalesce(max(number), 0) + 1, ?, {CLOCK[ledger.engine]}, ?, ?, ?
+            SELECT ?, coalesce(max(number), 0) + 1, ?, {ledger.clock}, ?, ?, ?
             FROM stepwell_signoff
             WHERE name = ?
             """,

@@ -10,7 +10,6 @@ from stepwell.databases.database import Database
 from stepwell.databases.stream import Field
 from stepwell.databases.values import Canonical, dump, load
 from stepwell.ledger.actor import actor, host
-from stepwell.ledger.jobs import CLOCK
 
 PART = 1 << 20
 """Characters of rows that are written and read at a time."""
@@ -60,7 +59,7 @@ def keep(
         _keep_part(ledger, name, check, number, held)
     names = json.dumps([[field.name, field.kind] for field in fields], ensure_ascii=False)
     ledger.query(
-        f"INSERT INTO stepwell_snapshot ({COLUMNS}) VALUES (?, ?, {CLOCK[ledger.engine]}, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO stepwell_snapshot ({COLUMNS}) VALUES (?, ?, {ledger.clock}, ?, ?, ?, ?, ?, ?, ?)",
         (name, check, actor(), host(), release, applied, statement, names, count),
     )
     return count

@@ -57,6 +57,7 @@ class ClickhouseDatabase:
     engine = "clickhouse"
     transactional = False
     single_writer = False
+    clock = "toFloat64(now64(6))"
     for_update = ""
 
     def __init__(self, name: str, url: Url, root: Path, cluster: str = "", patience: float = CHDB_PATIENCE) -> None:

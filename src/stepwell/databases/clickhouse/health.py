@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 OLDEST = (23, 3)
 
 SERVER = """
-SELECT version(), toFloat64(now64(6)), timezone(), timeZoneOffset(now()), currentUser(),
+SELECT version(), {clock}, timezone(), timeZoneOffset(now()), currentUser(),
        (SELECT value FROM system.settings WHERE name = 'readonly')
 """
 
@@ -59,7 +59,7 @@ SCRATCH = (
 
 def read(database: ClickhouseDatabase) -> Health:
     """The server's health. Raises Refused."""
-    version, clock, zone, offset, user, readonly = database.query(SERVER)[0]
+    version, clock, zone, offset, user, readonly = database.query(SERVER.format(clock=database.clock))[0]
     own = literal(database.database)
     denied = [table for table in SYSTEM if not _readable(database, table)]
     space: Space | None = None

@@ -45,6 +45,7 @@ class MysqlDatabase:
     engine = "mysql"
     session_lock = True
     single_writer = False
+    clock = "unix_timestamp(sysdate(6))"
     for_update = "FOR UPDATE"
     transactional = True
 

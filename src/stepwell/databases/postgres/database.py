@@ -70,6 +70,7 @@ class PostgresDatabase:
     engine = "postgres"
     session_lock = True
     single_writer = False
+    clock = "extract(epoch FROM clock_timestamp())"
     for_update = "FOR UPDATE"
     transactional = True
 
