@@ -359,6 +359,15 @@ def test_the_same_value_in_two_types_is_the_same(columns: Bench) -> None:
     assert columns.diff("id", columns={"v": "v"}).summary.left == 1
 
 
+def test_columns_may_be_called_by_words_of_sql(tmp_path: Path, home: Callable[[str], str]) -> None:
+    bench = made(("postgres", "postgres"), tmp_path, home)
+    for name, value in zip(bench.urls, "ab", strict=True):
+        create = 'CREATE TABLE {t} ("user" int PRIMARY KEY, "order" text)'
+        bench.send(name, create, f"INSERT INTO {{t}} VALUES (1, '{value}')")
+    (difference,) = bench.diff("user").differences
+    assert [change.column for change in difference.changes] == ["order"]
+
+
 @on("columns", OTHER.values(), ids=OTHER, indirect=True)
 def test_another_value_is_never_taken_for_it(columns: Bench) -> None:
     (difference,) = columns.diff("id").differences

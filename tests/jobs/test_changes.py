@@ -605,6 +605,28 @@ def test_what_visits_every_row_once_can_not_be_judged_again(sqlite_url: str) -> 
         reassess(replace(FILL, source=replace(SOURCE, where="")), site_of({"state": sqlite_url}))
 
 
+def test_rows_of_another_table_come_back_whatever_its_columns_are_called(relational_url: str) -> None:
+    site = site_of({"state": relational_url})
+    prepared(relational_url, 2)
+    with opened(relational_url) as database:
+        quote = "`" if database.engine == "mysql" else '"'
+        columns = f"id INT PRIMARY KEY, {quote}order{quote} VARCHAR(10), {quote}madeAt{quote} INT"
+        database.query(f"CREATE TABLE other ({columns})")
+        database.query("INSERT INTO other VALUES (1, 'x', 10), (2, 'y', 20)")
+    before = rows(relational_url, "SELECT * FROM other ORDER BY id")
+
+    def migrate(batch: Batch) -> None:
+        assert batch.add("other", {"id": 3}, {}, like={"id": 1})
+        batch.remove("other", {"id": 2})
+        fill(batch)
+
+    moved = job(migrate, SOURCE, "a")
+    assert runner.run(moved, site).state == "complete"
+    assert rows(relational_url, "SELECT * FROM other ORDER BY id") == [(1, "x", 10), (3, "x", 10)]
+    assert undo(moved, site).left == ()
+    assert rows(relational_url, "SELECT * FROM other ORDER BY id") == before
+
+
 # --- exactness --------------------------------------------------------------------------------------------
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)

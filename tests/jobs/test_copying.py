@@ -782,6 +782,18 @@ def test_columns_and_tables_may_have_other_names(new_side: Callable[[str], Side]
     assert ours.get("SELECT * FROM `new names`") == [(1, "x")]
 
 
+def test_columns_may_be_called_by_words_of_sql(new_side: Callable[[str], Side]) -> None:
+    theirs, ours = new_side("postgres"), new_side("postgres")
+    for side in (theirs, ours):
+        side.run('CREATE TABLE t ("user" int PRIMARY KEY, "order" text)')
+    theirs.run("INSERT INTO t VALUES (1, 'x')")
+    start, end = theirs.open(), ours.open()
+    assert copy_rows(start, end, table="t", columns=["user", "order"], key=["user"]) == 1
+    start.close()
+    end.close()
+    assert ours.get("SELECT * FROM t") == [(1, "x")]
+
+
 def test_without_a_key_clickhouse_takes_fresh_copies_only(new_side: Callable[[str], Side]) -> None:
     theirs, ours = new_side("postgres"), new_side("clickhouse")
     for side in (theirs, ours):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stepwell.databases import recording
+from stepwell.databases import recording, transfer
 from stepwell.databases.database import Command, Database
 from stepwell.jobs.encoding import load_value, selected, texts
 from stepwell.jobs.sources import among, dump_key, load_key
@@ -45,9 +45,10 @@ OF = " of "
 def values_of(database: Database, place: Place) -> dict[str, str]:
     """The row's values as JSON texts by column; empty where there is none. Locked where it is in a transaction."""
     columns = database.columns(place.table)
-    encoding = recording.encoding(database, place.table, columns)
+    names = list(map(transfer.of(database).quote, columns))
+    encoding = recording.encoding(database, place.table, names)
     found = among(tuple(place.key), [tuple(place.key.values())])
-    asked = ", ".join(selected(encoding, columns))
+    asked = ", ".join(selected(encoding, names))
     text = f"SELECT {asked} FROM {place.table} WHERE {found.text} {database.for_update}"
     rows = database.query(text, found.parameters)
     if not rows:
@@ -61,21 +62,17 @@ def add(database: Database, place: Place, like: Mapping[str, Any], values: Mappi
     if not like:
         database.insert(place.table, list(given), [list(given.values())])
         return
-    columns = database.columns(place.table)
+    columns, quote = database.columns(place.table), transfer.of(database).quote
     found = among(tuple(like), [tuple(like.values())])
-    selected = ", ".join("?" if column in given else _quoted(database, column) for column in columns)
+    selected = ", ".join("?" if column in given else quote(column) for column in columns)
     text = f"""
-        INSERT INTO {place.table} ({", ".join(_quoted(database, column) for column in columns)})
+        INSERT INTO {place.table} ({", ".join(map(quote, columns))})
         SELECT {selected}
         FROM {place.table}
         WHERE {found.text}
     """
     bound = [given[column] for column in columns if column in given]
     database.run(Command(text=text, parameters=(*bound, *found.parameters)))
-
-
-def _quoted(database: Database, column: str) -> str:
-    return f"`{column}`" if database.engine == "mysql" else '"' + column + '"'
 
 
 def remove(database: Database, place: Place) -> None:

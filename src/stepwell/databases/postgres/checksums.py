@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from stepwell.databases.checksums import BOUNDED, LONG, Family, Form, Spelled, Typed
 from stepwell.databases.database import Database
-from stepwell.databases.postgres.names import quoted as quote
+from stepwell.databases.postgres.names import quote
 from stepwell.errors import Refused
 
 __all__ = [

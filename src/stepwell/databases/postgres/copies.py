@@ -8,7 +8,7 @@ from stepwell.databases import copies
 from stepwell.databases import url as urls
 from stepwell.databases.database import Database
 from stepwell.databases.piping import find, pipe
-from stepwell.databases.postgres.names import quoted
+from stepwell.databases.postgres.names import quote
 
 PLACE = "SELECT system_identifier, current_database() FROM pg_control_system()"
 OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -30,13 +30,13 @@ def copy(original: Database, url: str, name: str, root: Path) -> tuple[str, str]
         server = open_database(original.name, copies.at(url, "postgres"), root)
         try:
             server.connect()
-            server.query(f"CREATE DATABASE {quoted(name)} TEMPLATE {quoted(parsed.database)}")
+            server.query(f"CREATE DATABASE {quote(name)} TEMPLATE {quote(parsed.database)}")
             return address, "by CREATE DATABASE … TEMPLATE"
         except StepwellError:
             original.connect()  # somebody came meanwhile, or there is no database postgres
         finally:
             server.close()
-    original.query(f"CREATE DATABASE {quoted(name)}")
+    original.query(f"CREATE DATABASE {quote(name)}")
     environment = {"PGPASSWORD": parsed.password}
     where = ["--host", parsed.host, "--port", str(parsed.port or 5432), "--username", parsed.user]
     dump = [find("pg_dump", "/usr/lib/postgresql/*/bin"), *where, "--no-owner", "--no-privileges", parsed.database]
@@ -50,4 +50,4 @@ def copy(original: Database, url: str, name: str, root: Path) -> tuple[str, str]
 
 
 def drop(original: Database, name: str, root: Path) -> None:
-    original.query(f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)")
+    original.query(f"DROP DATABASE IF EXISTS {quote(name)} WITH (FORCE)")

@@ -25,13 +25,18 @@ def bare(reader: Reader) -> str:
 
 
 def spelled(reader: Reader) -> str:
-    """Step over a name and return it as SQL spells it, each part quoted if it must be; '' when none comes."""
+    """Step over a name and return it, each part quoted unless it is plain; '' when none comes."""
     return ".".join(quoted(part) for part in parts(reader))
 
 
 def quoted(name: str) -> str:
-    """A name as SQL spells it: quoted unless it is plain."""
-    return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+    """A name as people spell it: quoted unless it is plain. In a statement it may be a word of SQL; see `quote`."""
+    return name if _PLAIN.fullmatch(name) else quote(name)
+
+
+def quote(name: str) -> str:
+    """A name in a statement, whatever word it is."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _folded(text: str) -> str:

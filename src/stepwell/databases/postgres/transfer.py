@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stepwell.databases.database import Database
-from stepwell.databases.postgres.names import quoted as quote
+from stepwell.databases.postgres.names import quote
 from stepwell.databases.transfer import Column, Kind, Pair, blame, require_text
 from stepwell.errors import Refused
 
