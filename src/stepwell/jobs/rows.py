@@ -7,11 +7,11 @@ still as the job left it, and adds the removed one if nothing has taken its plac
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stepwell.databases import recording, transfer
+from stepwell.databases import recording
 from stepwell.databases.database import Command, Database
 from stepwell.jobs.encoding import load_value, selected, texts
 from stepwell.jobs.sources import among, dump_key, load_key
@@ -45,7 +45,7 @@ OF = " of "
 def values_of(database: Database, place: Place) -> dict[str, str]:
     """The row's values as JSON texts by column; empty where there is none. Locked where it is in a transaction."""
     columns = database.columns(place.table)
-    names = list(map(transfer.of(database).quote, columns))
+    names = _quoted(database, columns)
     encoding = recording.encoding(database, place.table, names)
     found = among(tuple(place.key), [tuple(place.key.values())])
     asked = ", ".join(selected(encoding, names))
@@ -62,17 +62,26 @@ def add(database: Database, place: Place, like: Mapping[str, Any], values: Mappi
     if not like:
         database.insert(place.table, list(given), [list(given.values())])
         return
-    columns, quote = database.columns(place.table), transfer.of(database).quote
+    columns = database.columns(place.table)
+    names = _quoted(database, columns)
+    values_or_names = ("?" if column in given else name for column, name in zip(columns, names, strict=True))
     found = among(tuple(like), [tuple(like.values())])
-    selected = ", ".join("?" if column in given else quote(column) for column in columns)
     text = f"""
-        INSERT INTO {place.table} ({", ".join(map(quote, columns))})
-        SELECT {selected}
+        INSERT INTO {place.table} ({", ".join(names)})
+        SELECT {", ".join(values_or_names)}
         FROM {place.table}
         WHERE {found.text}
     """
     bound = [given[column] for column in columns if column in given]
     database.run(Command(text=text, parameters=(*bound, *found.parameters)))
+
+
+def _quoted(database: Database, columns: Sequence[str]) -> list[str]:
+    """The names of columns in SQL, whatever words they are."""
+    from stepwell.databases import transfer
+
+    quote = transfer.of(database).quote
+    return [quote(column) for column in columns]
 
 
 def remove(database: Database, place: Place) -> None:
