@@ -188,3 +188,71 @@ def test_a_row_that_is_taken_out_of_the_copies_is_copied_again(project: Project,
     analytics.insert("copies", COLUMNS, [(*items[7][:2], 2000, "c")])  # as many rows as before, but another one
     assert run(project, "copy")["rows_done"] == 101
     assert [row for row in copies(analytics) if row[2] < 2000] == items
+
+
+# --- what tells that nothing came since the last look -----------------------------------------------------------
+
+COPY = Groups("data", "items", "a, b", Missing("copies", "id"))
+
+
+@pytest.mark.parametrize("table", ["items", "copies"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "INSERT INTO {} VALUES (0, '', 1000, 'c')",
+        "DELETE FROM {} WHERE id = 7",
+        "ALTER TABLE {} UPDATE kind = 'd' WHERE id = 7",
+        "TRUNCATE TABLE {}",
+        "CREATE OR REPLACE TABLE {} CLONE AS {}",
+    ],
+)
+def test_contents_are_others_after_any_change_of_either_table(clickhouse: Database, table: str, change: str) -> None:
+    fill(clickhouse, "items", rows_of([(number, "c") for number in range(12)]))
+    fill(clickhouse, "copies", rows_of([(number, "c") for number in range(12)]))
+    before = sources.contents(clickhouse, COPY)
+    assert before == sources.contents(clickhouse, COPY) != ()
+    clickhouse.query(change.format(table, table))
+    assert sources.contents(clickhouse, COPY) not in (before, ())
+
+
+def test_contents_are_the_same_after_a_merge(clickhouse: Database) -> None:
+    fill(clickhouse, "items", rows_of([(number, "c") for number in range(12)]))
+    for first in (0, 100, 200):
+        clickhouse.insert("items", COLUMNS, rows_of([(1, "c")], first))
+    before = sources.contents(clickhouse, COPY)
+    clickhouse.query("OPTIMIZE TABLE items FINAL")
+    assert len(clickhouse.query("SELECT 1 FROM system.parts WHERE active AND table = 'items'")) == 1
+    assert sources.contents(clickhouse, COPY) == before
+
+
+def test_what_is_not_in_parts_or_may_look_at_other_tables_has_no_contents(clickhouse: Database) -> None:
+    clickhouse.query("CREATE OR REPLACE VIEW seen AS SELECT * FROM items")
+    assert sources.contents(clickhouse, replace(COPY, table="seen")) == ()
+    assert sources.contents(clickhouse, replace(COPY, where=Missing("copies", "id", "id IN (SELECT 1)"))) == ()
+    assert sources.contents(clickhouse, replace(COPY, where="kind = 'c'")) == ()
+    assert sources.contents(clickhouse, replace(COPY, table="items FINAL")) == sources.contents(clickhouse, COPY) != ()
+
+
+# Adds a row behind the first look that finds nothing left.
+LATE = """
+from stepwell.jobs import runner
+from stepwell.project import Project
+
+note_pass = runner._Run.note_pass
+
+def and_add(self, *given, **more):
+    before, quiet = given[1], note_pass(self, *given, **more)
+    if (before, quiet) == (0, 1) and self.migrated == 100:
+        self.source.insert("items", {columns!r}, [(0, "", 1000, "d")])
+    return quiet
+
+runner._Run.note_pass = and_add
+print(Project.load(".").run_job("copy").rows_done)
+"""
+
+
+def test_a_row_that_comes_between_the_last_two_looks_is_copied(project: Project, analytics: Database) -> None:
+    analytics.insert("items", COLUMNS, rows_of([(number, "c") for number in range(100)]))
+    ended = project.python(LATE.format(columns=COLUMNS))
+    assert ended.stdout.split() == ["101"], ended.text
+    assert copies(analytics)[-1] == (0, "", 1000, "d")

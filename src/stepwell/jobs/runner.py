@@ -174,6 +174,7 @@ class _Run:
     waiting: deque[tuple[float, Task]] = field(default_factory=deque)
     tries: dict[int, int] = field(default_factory=dict)
     groups: deque[sources.Group] = field(default_factory=deque)
+    emptied: tuple[object, object] | None = None
     ahead: _Ahead | None = None
     local: threading.local = field(default_factory=threading.local)
     opened: list[Connections] = field(default_factory=list)
@@ -333,7 +334,12 @@ class _Run:
         """The rows left behind a key. To count those of groups is to list them, and the next pass goes by that list."""
         source, failed = self.definition.source, self.failed()
         if isinstance(source, Groups):
+            # Taken before the rows are counted: what comes meanwhile makes the next look another one.
+            contents = sources.contents(self.source, source)
+            if contents and self.emptied == (contents, failed):
+                return 0
             self.groups = sources.next_groups(self.source, source, behind, failed)
+            self.emptied = None if self.groups else (contents, failed)
             if len(self.groups) < sources.MOST_GROUPS:
                 return sum(group.rows for group in self.groups)
         return sources.count_left(self.source, source, behind, failed)

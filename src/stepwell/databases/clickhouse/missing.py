@@ -7,8 +7,9 @@ from enum import Enum
 from typing import Any
 
 from stepwell.databases.clickhouse.checksums import REPLACING
-from stepwell.databases.clickhouse.names import parse
+from stepwell.databases.clickhouse.names import Name, pair, parse
 from stepwell.databases.database import Database
+from stepwell.databases.lexing import unquote
 
 IN_ORDER = "SETTINGS optimize_aggregation_in_order = 1"
 """Groups that the sorting key begins with are then gone through one by one, which takes a tenth of the time."""
@@ -23,8 +24,11 @@ class There(Enum):
     """Or all of it, and more: only its rows can tell."""
 
 
-Comparison = Callable[[str, str, tuple[Any, ...]], dict[tuple[Any, ...], There]]
-"""Takes conditions of both tables, and their parameters; gives what is there of each group that ours has."""
+Comparison = Callable[[str, tuple[Any, ...], str, tuple[Any, ...]], dict[tuple[Any, ...], There]]
+"""Takes a condition of our table and its parameters, then one of the other; gives what is there of each group of ours.
+
+Where nothing at all is there it names no group: a look for one row tells that, and ours are not read.
+"""
 
 
 def comparison(database: Database, ours: str, theirs: str, columns: Sequence[str], key: str) -> Comparison:
@@ -34,11 +38,15 @@ def comparison(database: Database, ours: str, theirs: str, columns: Sequence[str
     may have a key several times: it counts once then.
     """
     by = ", ".join(columns)
-    once = "DISTINCT " if any(_replaces(database, table) for table in (ours, theirs)) else ""
+    once = "DISTINCT " if _replace(database, ours, theirs) else ""
     # Numbers of two types may have one hash and not be equal.
     summary = f"1 AS found, sum({once}cityHash64({key})) AS checksum, any(toTypeName(({key}))) AS type"
 
-    def compare(where: str, other: str, parameters: tuple[Any, ...]) -> dict[tuple[Any, ...], There]:
+    def compare(
+        where: str, parameters: tuple[Any, ...], other: str, others: tuple[Any, ...]
+    ) -> dict[tuple[Any, ...], There]:
+        if not database.query(f"SELECT 1 FROM {theirs} WHERE {other} LIMIT 1", others):
+            return {}
         rows = database.query(
             f"""
             SELECT
@@ -52,22 +60,60 @@ def comparison(database: Database, ours: str, theirs: str, columns: Sequence[str
             USING ({by})
             {IN_ORDER}, join_use_nulls = 0
             """,
-            parameters,
+            (*parameters, *others),
         )
         return {tuple(values): There(there) for *values, there in rows}
 
     return compare
 
 
-def _replaces(database: Database, table: str) -> bool:
-    """Whether a table may have a row several times until its parts are merged."""
-    home, name = parse(table.removesuffix(" FINAL"))
+Contents = tuple[tuple[Any, ...], ...]
+"""What the parts of tables tell of their rows."""
+
+
+def contents(database: Database, *tables: str) -> Contents:
+    """What changes whenever rows of these tables come, go or change; empty where a table does not keep them in parts.
+
+    No part is ever written to. A new one has a higher block number than all before it, and one that is mutated has the
+    mutation's number, which is above those of its blocks. To merge parts changes neither; where that replaces rows,
+    they become fewer.
+    """
+    named = ", ".join(pair(_place(database, table)) for table in tables)
+    rows = database.query(
+        f"""
+        SELECT database, name, toString(uuid), partition_id, row_count, block, mutated
+        FROM system.tables
+        LEFT JOIN (
+            SELECT
+                database, table AS name, partition_id,
+                sum(rows) AS row_count, max(max_block_number) AS block,
+                sumIf(rows * data_version, data_version > max_block_number) AS mutated
+            FROM system.parts
+            WHERE active AND (database, table) IN ({named})
+            GROUP BY database, name, partition_id
+        ) AS parts
+        USING (database, name)
+        WHERE (database, name) IN ({named}) AND endsWith(engine, 'MergeTree')
+        ORDER BY ALL
+        """
+    )
+    return tuple(rows) if len({row[:2] for row in rows}) == len(tables) else ()
+
+
+def _replace(database: Database, *tables: str) -> bool:
+    """Whether one of these tables may have a row several times until its parts are merged."""
+    named = ", ".join(pair(_place(database, table)) for table in tables)
     found = database.query(
         f"""
         SELECT 1
         FROM system.tables
-        WHERE database = if(? = '', currentDatabase(), ?) AND name = ? AND match(engine, '{"|".join(REPLACING)}')
-        """,
-        (home, home, name),
+        WHERE (database, name) IN ({named}) AND match(engine, '{"|".join(REPLACING)}')
+        LIMIT 1
+        """
     )
     return bool(found)
+
+
+def _place(database: Database, table: str) -> Name:
+    home, name = parse(table.removesuffix(" FINAL"))
+    return home or unquote(database.home()), name
