@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import dumping
 import warm
 from servers import clickhouse_front as clickhouse_servers
 from servers import mariadb as mariadb_servers
@@ -39,6 +40,16 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
     server = postgres_servers.start(tmp_path_factory.mktemp("postgres"))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def forgetful(postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """PostgreSQL whose WAL writer sleeps: killed, it forgets every commit that did not wait for the disk."""
+    dumping.query(postgres.url(), "ALTER SYSTEM SET wal_writer_delay = '10s'")
+    dumping.query(postgres.url(), "SELECT pg_reload_conf()")
+    yield postgres
+    dumping.query(postgres.url(), "ALTER SYSTEM RESET ALL")
+    dumping.query(postgres.url(), "SELECT pg_reload_conf()")
 
 
 @pytest.fixture(scope="session")

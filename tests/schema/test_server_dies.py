@@ -1,11 +1,7 @@
-"""A PostgreSQL server that dies in a run, or right behind it: what it forgets, it forgets together with its record.
-
-Its WAL writer sleeps, so that a commit that does not wait for the disk is lost for certain when the server is killed.
-"""
+"""A PostgreSQL server that dies in a run, or right behind it: what it forgets, it forgets together with its record."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,15 +15,6 @@ TABLES = [f"{number:04}_item" for number in range(1, 21)]
 SCRIPTS: dict[str, str | bytes] = {f"state/{table}": f'CREATE TABLE "{table}" AS SELECT 1 AS id;' for table in TABLES}
 SLOW = """CREATE FUNCTION slow(id INT) RETURNS INT LANGUAGE plpgsql IMMUTABLE AS
   $$ BEGIN PERFORM pg_sleep(1); RETURN id; END $$"""
-
-
-@pytest.fixture
-def forgetful(postgres: PostgresServer) -> Iterator[PostgresServer]:
-    dumping.query(postgres.url(), "ALTER SYSTEM SET wal_writer_delay = '10s'")
-    dumping.query(postgres.url(), "SELECT pg_reload_conf()")
-    yield postgres
-    dumping.query(postgres.url(), "ALTER SYSTEM RESET ALL")
-    dumping.query(postgres.url(), "SELECT pg_reload_conf()")
 
 
 def tables(url: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -71,11 +72,10 @@ class PostgresServer:
             return
         pid = self.process.pid
         backends = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        # Stopped, or they would see their parent die, and clean up: to drop a temporary table is a commit.
+        _signal(backends, signal.SIGSTOP)
         self._end(signal.SIGKILL)
-        for backend in backends:
-            # Most saw their parent die and are gone already.
-            if Path(f"/proc/{backend}").exists():
-                os.kill(int(backend), signal.SIGKILL)
+        _signal(backends, signal.SIGKILL)
 
     def _end(self, how: signal.Signals) -> None:
         if self.process is not None:
@@ -147,3 +147,9 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _signal(processes: list[str], what: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+            os.kill(int(process), what)

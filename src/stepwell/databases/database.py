@@ -159,6 +159,9 @@ class Database(Protocol):
         refuses (40001) what somebody changed since, MySQL keeps others out of what was read with locks.
         """
 
+    def make_lasting(self) -> None:
+        """Wait until all that can be read by now is on the disk, also what another's commit did not wait for."""
+
     def lock(self, patience: float, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
         """Hold this database's migration lock for the block.
 

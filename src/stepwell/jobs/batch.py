@@ -98,6 +98,7 @@ class Batch:
         self.locks_rows = locks_rows
         self._number, self._sent = number, 0
         self._transactions: dict[str, ExitStack] = {}
+        self._hurried = ""
         found = condition(definition.source, scope)
         self.condition, self.parameters = found.text, found.parameters
         # Also of rows that are migrated by now.
@@ -118,7 +119,7 @@ class Batch:
             stack = ExitStack()
             # What is recorded was read before `migrate`: no row may come to fit the batch's condition in between.
             recorded = bool(self._definition.records) and name == self._definition.source.database
-            stack.enter_context(database.transaction(snapshot=recorded))
+            stack.enter_context(database.transaction(lasting=name != self._hurried, snapshot=recorded))
             self._transactions[name] = stack
         return database
 
@@ -239,8 +240,12 @@ class Batch:
             stack.close()
 
     @contextmanager
-    def transactions(self, ledger: str) -> Iterator[None]:
-        """Commit at the end of the block, the ledger's database last; roll all back when it raises."""
+    def transactions(self, ledger: str, *, lasting: bool = True) -> Iterator[None]:
+        """Commit at the end of the block, the ledger's database last; roll all back when it raises.
+
+        Unless it is to be `lasting`, the commit of the ledger's database does not wait for the disk.
+        """
+        self._hurried = "" if lasting else ledger
         try:
             yield
         except BaseException as error:

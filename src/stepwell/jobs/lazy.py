@@ -29,8 +29,9 @@ from stepwell.jobs.changes import recorded
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.runner import Site
 from stepwell.jobs.sources import Condition, Keys, condition, dump_key
-from stepwell.jobs.work import passes
+from stepwell.jobs.work import hurried, passes
 from stepwell.ledger import ensured
+from stepwell.ledger.jobs import Ledger
 from stepwell.ledger.tables import create
 
 MOST_REMEMBERED = 100_000
@@ -164,6 +165,8 @@ class Lazy:
         if job.reopen:
             job.reopen(key, connections)
         if job.source.where and not _found(source, job, eligible):
+            if hurried(job, self._site.ledger) and (state := Ledger(source).read(job.name)) and state.holder:
+                source.make_lasting()  # what a batch did may not be on the disk yet; what is remembered here must be
             # A key without rows is not remembered: its rows may come, and come unmigrated.
             return _found(source, job, rows)
         by_ledger = not job.source.where or not source.transactional

@@ -1,4 +1,4 @@
-"""Limits that a person sets while a job runs, kept in the job's row and obeyed from the next batch on."""
+"""Limits that a person sets while a job runs, kept in the job's row and obeyed from the next batch on that is cut."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ FRUITLESS = 2
 """Passes that may migrate rows and leave as many as before, the same row first, before they are held to be in vain."""
 
 QUIET_PAUSE = 0.05
-"""Seconds between two passes that found nothing, in a run that is waited for."""
+"""Seconds behind a pass that migrated nothing of what is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +116,6 @@ class _Headway:
         return self.fruitless
 
 
-@dataclass(frozen=True, slots=True)
-class _Ahead:
-    """The rows behind a place, or that there are none, as found while the batch before them ran."""
-
-    place: str
-    rows: int
-    found: tuple[sources.Scope, sources.Key] | None
-
-    def serves(self, place: str, rows: int, most: float) -> bool:
-        """Whether it is still what is asked for: `rows` may have been learned anew since, but by little."""
-        return self.place == place and 0.8 * rows <= self.rows <= min(1.1 * rows, most)
-
-
 def run(
     definition: Definition,
     site: Site,
@@ -175,7 +162,6 @@ class _Run:
     tries: dict[int, int] = field(default_factory=dict)
     groups: deque[sources.Group] = field(default_factory=deque)
     emptied: tuple[object, object] | None = None
-    ahead: _Ahead | None = None
     local: threading.local = field(default_factory=threading.local)
     opened: list[Connections] = field(default_factory=list)
     done: int = 0
@@ -315,7 +301,7 @@ class _Run:
                 preflight.check(definition, self.source)  # rows without a key came since, it may be
             elif self.left and self.has_condition:
                 self.look_for_headway(headway)
-            if quiet or self.migrated == migrated:
+            if self.left and self.migrated == migrated:
                 self.stop.wait(QUIET_PAUSE)
         return self.finish(halted)
 
@@ -388,7 +374,6 @@ class _Run:
         exhausted = False
         if place and self.has_condition:  # the groups were listed from the first, and this pass goes on where it was
             self.groups.clear()
-        self.ahead = None
         self.retry_failed()
         failed = self.failed()
         while not (exhausted and not self.waiting and not self.pending):
@@ -398,26 +383,31 @@ class _Run:
             # Where one writer keeps out the others, a second batch would only take their turns.
             workers = 1 if self.source.single_writer else self.limits.workers or self.definition.workers
             while not halted and len(self.pending) < workers and self.governor.lets_begin(self.pause):
+                if not (exhausted or self.waiting):
+                    exhausted, place = self.cut(size, place, failed)
                 task = self.due()
-                if task is None and not exhausted and not self.waiting:
-                    cut = self.cut(size, place, failed)
-                    exhausted = cut is None
-                    if cut:
-                        task, place = cut
                 if task is None:
                     break
                 self.pending[send(task)] = task
             if not self.pending:
                 time.sleep(0.02)
                 continue
-            if not (exhausted or halted or self.waiting or self.ahead):
-                self.look_ahead(size, place, failed)
+            if not (exhausted or halted or self.waiting) and self.cuts_ahead:
+                exhausted, place = self.cut(size, place, failed)
             done, _ = wait(self.pending, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in done:
                 self.take(_report(future, self.pending.pop(future)), size)
             if done and self.tries:
-                failed, self.ahead = self.failed(), None
+                failed = self.failed()
         return place
+
+    @property
+    def cuts_ahead(self) -> bool:
+        """Whether the next batch is cut while others run: a keyset's range holds for rows that come meanwhile, too.
+
+        Left behind when the job is stopped, it is one that was begun: the next run begins with it.
+        """
+        return isinstance(self.definition.source, Keyset) and not self.ledger.database.single_writer
 
     def retry_failed(self) -> None:
         """Rows that a person wants tried again: a condition finds them by itself, else they become batches again."""
@@ -442,45 +432,35 @@ class _Run:
             self.waiting.append((at, task))
         return None
 
-    def cut(self, size: BatchSize, place: str, failed: tuple[sources.Key, ...]) -> tuple[Task, str] | None:
-        """The next batch, recorded as begun, and the place behind it. None when there is nothing behind `place`."""
+    def cut(self, size: BatchSize, place: str, failed: tuple[sources.Key, ...]) -> tuple[bool, str]:
+        """Record the next batch as begun, to be done when its turn comes.
+
+        Returns whether there was nothing behind `place`, and the place behind it.
+        """
         definition, rows = self.definition, self.wanted(size)
         behind = sources.load_key(place) if place else None
-        ahead, self.ahead = self.ahead, None
         if isinstance(definition.source, Drain):
             behind = behind if self.pending else None
         if isinstance(definition.source, Groups):
             # To count the groups is to read the table: it is done once for many batches.
             self.groups = self.groups or sources.next_groups(self.source, definition.source, behind, failed)
             found = sources.pack(self.groups, rows, failed)
-        elif ahead and ahead.serves(place, rows, self.most):
-            found = ahead.found
         else:
             found = sources.next_scope(self.source, definition.source, behind, rows, failed)
         if found is None:
-            return None
+            return True, place
         scope, last = found
         say(definition.says.batch)
         place, text = sources.dump_key(last), sources.dump(scope)
         number = self.begin([text], place)
-        return Task(definition.name, number, self.lease.token, text), place
+        self.waiting.append((0.0, Task(definition.name, number, self.lease.token, text)))
+        return False, place
 
     def wanted(self, size: BatchSize) -> int:
         """Rows of the next batch: as learned, within what a person and the job's author allow."""
-        size.target = self.limits.target or self.definition.target
-        return int(min(size.rows, self.most))
-
-    @property
-    def most(self) -> float:
-        """Rows that a person and the job's author allow a batch."""
-        return min(self.limits.size or inf, self.definition.largest or inf)
-
-    def look_ahead(self, size: BatchSize, place: str, failed: tuple[sources.Key, ...]) -> None:
-        """Find the next rows of a keyset while workers are busy: a range holds for rows that come meanwhile, too."""
-        if isinstance(self.definition.source, Keyset) and place:
-            rows = self.wanted(size)
-            found = sources.next_scope(self.source, self.definition.source, sources.load_key(place), rows, failed)
-            self.ahead = _Ahead(place, rows, found)
+        limits = self.limits
+        size.target = limits.target or self.definition.target
+        return int(min(size.rows, limits.size or inf, self.definition.largest or inf))
 
     def begin(self, scopes: list[str], place: str, replaces: int = 0, retried: Sequence[str] = ()) -> int:
         """Record batches as begun; returns the number of the first."""

@@ -389,6 +389,9 @@ class ClickhouseDatabase:
 
         return [text.format(table=table) for text in health.SCRATCH]
 
+    def make_lasting(self) -> None:
+        """Nothing to do: no write answers before it is as lasting as the server's settings make it."""
+
     # --- the lock and the tracking tables ---------------------------------------------------------------------
 
     def lock(self, patience: float, waiting: Callable[[str], None]) -> AbstractContextManager[None]:

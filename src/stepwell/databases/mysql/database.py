@@ -222,6 +222,9 @@ class MysqlDatabase:
         finally:
             self._in_block = False
 
+    def make_lasting(self) -> None:
+        """Nothing to do: every commit is lasting."""
+
     # --- the migration lock ---
 
     @contextmanager

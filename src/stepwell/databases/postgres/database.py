@@ -157,6 +157,10 @@ class PostgresDatabase:
         """Commit at the end of the block, roll back when it raises."""
         return self._session.transaction(lasting, snapshot)
 
+    def make_lasting(self) -> None:
+        """Wait for the disk: a commit that does so waits for all before it, and one without a write for none."""
+        self.query("SELECT pg_logical_emit_message(true, 'stepwell', '')")
+
     def lock(self, patience: float, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
         """Hold this database's migration lock for the block. Raises LockHeld after `patience` seconds."""
         return migration_lock.held(self._session, self.name, patience, waiting)

@@ -272,6 +272,9 @@ class SqliteDatabase:
                     self.query("ROLLBACK")
             raise
 
+    def make_lasting(self) -> None:
+        """Nothing to do: every commit is lasting."""
+
     @contextlib.contextmanager
     def lock(self, patience: float, waiting: Callable[[str], None]) -> Iterator[None]:
         """Hold the lock on the file beside the database for the block; the kernel frees it when we die.
