@@ -393,7 +393,9 @@ def test_the_databases_are_looked_at_once_a_second_at_most() -> None:
     assert governor.reason == "replica lag of state is 99 s, limit 10 s"
 
 
-def test_limits_set_while_a_job_runs_hold_from_the_next_batch_on_that_is_cut(server: tuple[str, Callable[[str], Any]]) -> None:
+def test_limits_set_while_a_job_runs_hold_from_the_next_batch_on_that_is_cut(
+    server: tuple[str, Callable[[str], Any]],
+) -> None:
     url, _ = server
     site = prepared(url, Thresholds())
     sizes: list[int] = []
