@@ -188,33 +188,41 @@ def _in_line(groups: Iterable[tuple[Key, int]], behind: Key | None) -> deque[Gro
 def _missing(
     database: Database, source: Groups, where: Missing, behind: Key | None, failed: tuple[Key, ...], most: int
 ) -> deque[Group]:
-    """The same for copies, a few million rows at a time.
+    """The same for copies: the whole first, then a few million rows at a time, and rows only where that can't tell.
 
     Checksums tell which groups are there and which are not. Rows are looked for only where some are there in part.
     """
     from stepwell.databases.clickhouse import missing
 
-    every = replace(source, where="")
-    compare = missing.comparison(database, source.table, where.table, source.keys, where.key)
+    every, copied = replace(source, where=""), replace(source, where=where.where, excluded=None)
+
+    def both(scope: Scope) -> tuple[missing.Where, missing.Where]:
+        ours, theirs = condition(every, scope), condition(copied, scope)
+        return (ours.text, ours.parameters), (theirs.text, theirs.parameters)
+
+    tables = missing.comparison(database, source.table, where.table, source.keys, where.key)
+    rest = Range(behind, None, failed)
+    there = tables.whole(*both(rest))
+    if there is missing.There.ALL:
+        return deque()
+    if there is missing.There.NOTHING:
+        return _in_line(_count_groups(database, every, rest, most, missing.IN_ORDER), behind)
     found: deque[Group] = deque()
-    whole = True
-    while whole and len(found) < most:
+    further = True
+    while further and len(found) < most:
         counted = _count_groups(database, every, Range(behind, None, failed), MOST_GROUPS, missing.IN_ORDER)
         groups = _in_line(counted, behind)
-        whole = len(groups) == MOST_GROUPS
+        further = len(groups) == MOST_GROUPS
         while groups and len(found) < most:
             part = [groups.popleft()]
             while groups and groups[0].end - part[0].end <= AT_ONCE:
                 part.append(groups.popleft())
             scope = Range(behind, part[-1].key, failed)
-            ours = condition(every, scope)
-            theirs = condition(replace(every, where=where.where, excluded=None), scope)
-            there = compare(ours.text, ours.parameters, theirs.text, theirs.parameters)
-            if missing.There.SOME in there.values():
+            known = tables.by_group(*both(scope))
+            if missing.There.SOME in known.values():
                 left = dict(_count_groups(database, source, scope, MOST_GROUPS))
             else:
-                nothing = missing.There.NOTHING
-                left = {group.key: group.rows for group in part if there.get(group.key, nothing) is nothing}
+                left = {group.key: group.rows for group in part if known.get(group.key) is missing.There.NOTHING}
             found += [replace(group, rows=left[group.key]) for group in part if group.key in left]
             behind = part[-1].key
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -24,30 +25,54 @@ class There(Enum):
     """Or all of it, and more: only its rows can tell."""
 
 
-Comparison = Callable[[str, tuple[Any, ...], str, tuple[Any, ...]], dict[tuple[Any, ...], There]]
-"""Takes a condition of our table and its parameters, then one of the other; gives what is there of each group of ours.
-
-Where nothing at all is there it names no group: a look for one row tells that, and ours are not read.
-"""
+Where = tuple[str, tuple[Any, ...]]
+"""A condition of a table's rows, and its parameters."""
 
 
-def comparison(database: Database, ours: str, theirs: str, columns: Sequence[str], key: str) -> Comparison:
-    """Compare the groups of two tables, rows with the same values of `columns`, by the `key` that both know a row by.
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two tables, the `columns` of which the rows of a group have the same values, and the `key` both know a row by.
 
-    Two groups have the same keys where the sums of their keys' 64-bit hashes are the same. An engine that replaces rows
-    may have a key several times: it counts once then.
+    Two groups have the same keys where the sums of their keys' 64-bit hashes are the same. `replacing` ones may have a
+    key several times: it counts once then.
     """
-    by = ", ".join(columns)
-    once = "DISTINCT " if _replace(database, ours, theirs) else ""
-    # Numbers of two types may have one hash and not be equal.
-    summary = f"1 AS found, sum({once}cityHash64({key})) AS checksum, any(toTypeName(({key}))) AS type"
 
-    def compare(
-        where: str, parameters: tuple[Any, ...], other: str, others: tuple[Any, ...]
-    ) -> dict[tuple[Any, ...], There]:
-        if not database.query(f"SELECT 1 FROM {theirs} WHERE {other} LIMIT 1", others):
-            return {}
-        rows = database.query(
+    database: Database
+    ours: str
+    theirs: str
+    columns: Sequence[str]
+    key: str
+    replacing: bool
+
+    def whole(self, ours: Where, theirs: Where) -> There:
+        """How much is there of all groups together. Of each table a few rows are held at a time, however many it has.
+
+        Keys that count once have to be held, so it never says ALL of a table that replaces rows.
+        """
+        if not self.database.query(f"SELECT 1 FROM {self.theirs} WHERE {theirs[0]} LIMIT 1", theirs[1]):
+            return There.NOTHING
+        if self.replacing:
+            return There.SOME
+        by = ", ".join(self.columns)
+        # Numbers of two types may have one hash and not be equal.
+        summary = f"{by}, sum(cityHash64({self.key})) AS checksum, any(toTypeName(({by}, {self.key}))) AS type"
+        group = f"cityHash64({by}, checksum, type)"
+        same = self.database.query(
+            f"""
+            SELECT
+                (SELECT sum({group}) FROM (SELECT {summary} FROM {self.ours} WHERE {ours[0]} GROUP BY {by}))
+                = (SELECT sum({group}) FROM (SELECT {summary} FROM {self.theirs} WHERE {theirs[0]} GROUP BY {by}))
+            {IN_ORDER}
+            """,
+            (*ours[1], *theirs[1]),
+        )
+        return There.ALL if same == [(1,)] else There.SOME
+
+    def by_group(self, ours: Where, theirs: Where) -> dict[tuple[Any, ...], There]:
+        """How much is there of each group that ours has."""
+        by, once = ", ".join(self.columns), "DISTINCT " if self.replacing else ""
+        summary = f"sum({once}cityHash64({self.key})) AS checksum, any(toTypeName(({self.key}))) AS type"
+        rows = self.database.query(
             f"""
             SELECT
                 {by},
@@ -55,16 +80,19 @@ def comparison(database: Database, ours: str, theirs: str, columns: Sequence[str
                     NOT theirs.found, {There.NOTHING.value},
                     (ours.checksum, ours.type) = (theirs.checksum, theirs.type), {There.ALL.value},
                     {There.SOME.value}) AS there
-            FROM (SELECT {by}, {summary} FROM {ours} WHERE {where} GROUP BY {by}) AS ours
-            LEFT JOIN (SELECT {by}, {summary} FROM {theirs} WHERE {other} GROUP BY {by}) AS theirs
+            FROM (SELECT {by}, {summary} FROM {self.ours} WHERE {ours[0]} GROUP BY {by}) AS ours
+            LEFT JOIN (SELECT {by}, 1 AS found, {summary} FROM {self.theirs} WHERE {theirs[0]} GROUP BY {by}) AS theirs
             USING ({by})
             {IN_ORDER}, join_use_nulls = 0
             """,
-            (*parameters, *others),
+            (*ours[1], *theirs[1]),
         )
         return {tuple(values): There(there) for *values, there in rows}
 
-    return compare
+
+def comparison(database: Database, ours: str, theirs: str, columns: Sequence[str], key: str) -> Comparison:
+    """Compare two tables, whatever their engines are."""
+    return Comparison(database, ours, theirs, columns, key, _replace(database, ours, theirs))
 
 
 Contents = tuple[tuple[Any, ...], ...]
