@@ -259,6 +259,31 @@ def test_a_transaction_commits_as_one_and_leaves_nothing_after_an_error(
     assert db.query("SELECT * FROM t") == other.query("SELECT * FROM t") == [(1,)]
 
 
+@pytest.mark.parametrize("mode", ["", "NO_BACKSLASH_ESCAPES,ANSI_QUOTES", "ORACLE"])
+@pytest.mark.parametrize("compound", [True, False], ids=["one round trip", "as MySQL is sent it"])
+def test_what_is_added_in_a_transaction_is_all_there_or_not_at_all_whatever_it_holds(
+    db: MysqlDatabase, other: MysqlDatabase, mode: str, compound: bool
+) -> None:
+    db._connection.mariadb = compound  # the other way is sent to servers that are not installed here
+    run(db, "CREATE TABLE t (id INT PRIMARY KEY, text VARCHAR(100))", f"SET sql_mode = '{mode}'")
+    texts = ["it's; -- %s %", "\\'; COMMIT; END", '"`?` /* \n', "END\0é"]
+    add = "\nINSERT INTO t VALUES (?, ?)\n"
+    with db.transaction():
+        for number, text in enumerate(texts):
+            db.add(add, (number, text))
+        assert other.query("SELECT * FROM t") == []
+    assert other.query("SELECT text FROM t ORDER BY id") == [(text,) for text in texts]
+    with pytest.raises(Refused), db.transaction():
+        db.add(add, (10, ""))
+        db.add(add, (0, ""))
+    assert not db.in_transaction
+    with pytest.raises(ZeroDivisionError), db.transaction():
+        db.add(add, (11, ""))
+        assert db.query("SELECT count(*) FROM t") == [(len(texts) + 1,)]
+        raise ZeroDivisionError
+    assert db.query("SELECT count(*) FROM t") == other.query("SELECT count(*) FROM t") == [(len(texts),)]
+
+
 def test_what_a_script_begins_by_itself_never_keeps_our_records_from_being_committed(
     db: MysqlDatabase, other: MysqlDatabase
 ) -> None:
