@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ IN_TRANSACTION = False
 
 POLL = 0.2
 """Seconds between two looks at a statement of an earlier copy."""
+
+STAGED = 32 << 20
+"""Bytes of lines that are drawn from a stage at once: a part for each, and the fewer parts, the fewer merges."""
 
 STAGE_DAYS = 7
 """Days after which a stage can't be in use any more."""
@@ -175,7 +179,7 @@ class Landing:
         self._home, name = database.qualified(parse(table))
         self._name, self._table = table, quoted(self._home, name)
         self._texts = [f"c{place}" for place in range(len(pairs))]
-        self._stage = ""
+        self._stage, self._staged = "", 0
         self._tag = "stepwell copy"
         self._require_writable(table)
 
@@ -225,10 +229,11 @@ class Landing:
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         try:
-            self._database.query(f"DROP TABLE IF EXISTS {self._stage} SYNC")
-        except Refused:
-            if kind is None:
-                raise
+            if kind is None and self._staged:
+                self._draw(self._stage)
+        finally:
+            with suppress(Refused):  # a later copy drops it
+                self._database.query(f"DROP TABLE IF EXISTS {self._stage} SYNC")
 
     def _drop_old_stages(self) -> None:
         """Drop what copies left whose process was killed."""
@@ -244,10 +249,13 @@ class Landing:
             self._database.query(f"DROP TABLE IF EXISTS {quoted(self._home, str(name))} SYNC")
 
     def land(self, lines: bytes) -> None:
-        """Add those rows of whole lines that are not there yet. Raises NotExact."""
+        """Add those rows of whole lines that are not there yet, at the end at the latest. Raises NotExact."""
         self._database.load(self._stage, self._texts, lines)
-        self._draw(self._stage)
-        self._database.query(f"TRUNCATE TABLE {self._stage}")
+        self._staged += len(lines)
+        if self._staged >= STAGED:
+            self._draw(self._stage)
+            self._database.query(f"TRUNCATE TABLE {self._stage}")
+            self._staged = 0
 
     def _draw(self, origin: str) -> None:
         """Add those rows of an origin that are not there yet, in one statement. Raises NotExact."""
