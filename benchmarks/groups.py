@@ -10,7 +10,7 @@ from benchmarks import table
 from benchmarks.copy import over
 from benchmarks.measure import Command, interleaved, run
 
-ROUNDS = 3
+ROUNDS = 5
 SIZES = (100_000, 1_000_000, 10_000_000)
 DATASETS = 3000
 
