@@ -346,3 +346,18 @@ def test_an_insert_that_nothing_can_tell_about_stops_with_4_until_a_person_says(
     done(project("up"))
     assert dumping.query(url, "SELECT count() FROM event") == [str(int(left) + added)]
     assert done(project("up")) == "applied 0, skipped 1\n"
+
+
+def test_what_a_commit_refuses_is_not_said_of_the_last_statement(postgres_url: str, tmp_path: Path) -> None:
+    text = """
+    CREATE TABLE a (id INT PRIMARY KEY);
+    CREATE TABLE b (a INT REFERENCES a (id) DEFERRABLE INITIALLY DEFERRED);
+    INSERT INTO b VALUES (7);
+    CREATE TABLE c (id INT);
+    """
+    project = projects.make(tmp_path / "project", {"state": postgres_url}, {"state/0001_a": text})
+    end = project("up")
+    assert end.code == 1
+    assert "said behind the last statement, with its record or at COMMIT: " in end.stderr, end.text
+    assert "rolled back: nothing of this script remains" in end.stderr
+    assert dumping.versions(postgres_url) == []

@@ -239,6 +239,8 @@ def in_transaction(work: Work, last: Statement, send: Callable[[], None], rolled
             raise failed(work, last, error, now) from error
         except Refused as error:
             if pause is None or not isinstance(error, LockTimeout):
+                if error.statement is None:  # such as a constraint that is deferred to the commit
+                    error.said = f"behind the last statement, with its record or at COMMIT: {error.said}"
                 raise failed(work, last, error, rolled_back) from error
             _give_way(work, last, error, pause)
 
