@@ -50,7 +50,7 @@ LONGEST_TURN = 0.1
 FRUITLESS = 2
 """Passes that may migrate rows and leave as many as before, the same row first, before they are held to be in vain."""
 
-QUIET_PAUSE = 0.05
+IDLE_PAUSE = 0.05
 """Seconds behind a pass that migrated nothing of what is left."""
 
 
@@ -299,10 +299,9 @@ class _Run:
                     return self.finish(end)
             if self.left and self.migrated == migrated:
                 preflight.check(definition, self.source)  # rows without a key came since, it may be
+                self.stop.wait(IDLE_PAUSE)
             elif self.left and self.has_condition:
                 self.look_for_headway(headway)
-            if self.left and self.migrated == migrated:
-                self.stop.wait(QUIET_PAUSE)
         return self.finish(halted)
 
     def note_pass(self, place: str, quiet: int, ended: bool = False) -> int:
