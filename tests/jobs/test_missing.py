@@ -206,31 +206,71 @@ COPY = Groups("data", "items", "a, b", Missing("copies", "id"))
         "CREATE OR REPLACE TABLE {} CLONE AS {}",
     ],
 )
-def test_contents_are_others_after_any_change_of_either_table(clickhouse: Database, table: str, change: str) -> None:
+def test_a_fingerprint_is_another_after_any_change_of_either_table(
+    clickhouse: Database, table: str, change: str
+) -> None:
     fill(clickhouse, "items", rows_of([(number, "c") for number in range(12)]))
     fill(clickhouse, "copies", rows_of([(number, "c") for number in range(12)]))
-    before = sources.contents(clickhouse, COPY)
-    assert before == sources.contents(clickhouse, COPY) != ()
+    before = sources.fingerprint(clickhouse, COPY)
+    assert before == sources.fingerprint(clickhouse, COPY) != ()
     clickhouse.query(change.format(table, table))
-    assert sources.contents(clickhouse, COPY) not in (before, ())
+    assert sources.fingerprint(clickhouse, COPY) not in (before, ())
 
 
-def test_contents_are_the_same_after_a_merge(clickhouse: Database) -> None:
+def test_a_fingerprint_is_the_same_after_a_merge(clickhouse: Database) -> None:
     fill(clickhouse, "items", rows_of([(number, "c") for number in range(12)]))
     for first in (0, 100, 200):
         clickhouse.insert("items", COLUMNS, rows_of([(1, "c")], first))
-    before = sources.contents(clickhouse, COPY)
+    before = sources.fingerprint(clickhouse, COPY)
     clickhouse.query("OPTIMIZE TABLE items FINAL")
     assert len(clickhouse.query("SELECT 1 FROM system.parts WHERE active AND table = 'items'")) == 1
-    assert sources.contents(clickhouse, COPY) == before
+    assert sources.fingerprint(clickhouse, COPY) == before
 
 
-def test_what_is_not_in_parts_or_may_look_at_other_tables_has_no_contents(clickhouse: Database) -> None:
+def test_a_fingerprint_is_another_after_a_late_mutation_whose_part_was_merged_with_a_newer_one(
+    clickhouse: Database,
+) -> None:
+    fill(clickhouse, "items", rows_of([(number, "c") for number in range(12)]))
+    clickhouse.query("SYSTEM STOP MERGES items")
+    clickhouse.query("ALTER TABLE items UPDATE kind = 'd' WHERE id = 7 SETTINGS mutations_sync = 0")
+    clickhouse.insert("items", COLUMNS, rows_of([(1, "c")], 100))
+    before = sources.fingerprint(clickhouse, COPY)
+    clickhouse.query("SYSTEM START MERGES items")
+    clickhouse.query("OPTIMIZE TABLE items FINAL")
+    assert clickhouse.query("SELECT count() FROM items WHERE kind = 'd'") == [(1,)]
+    assert sources.fingerprint(clickhouse, COPY) not in (before, ())
+
+
+def test_a_row_whose_group_is_null_is_named_and_hides_no_other(clickhouse_url: str, tmp_path: Path) -> None:
+    url = clickhouse_url
+    job = """
+    -- batches: groups data.items by g
+    -- where: missing from copies by id
+    -- unindexed: accept
+    INSERT INTO copies SELECT * FROM items WHERE ${batch};
+    """
+    project = make(tmp_path, {"state": f"sqlite:///{tmp_path / 'state'}", "data": url}, {"copy": job})
+    for table in ("items", "copies"):
+        dumping.query(url, f"CREATE TABLE {table} (g Nullable(Int32), id Int64) ENGINE = MergeTree ORDER BY id")
+    dumping.query(url, "INSERT INTO items SELECT number % 3, number FROM numbers(30)")
+    assert run(project, "copy")["state"] == "complete"
+    dumping.query(url, "INSERT INTO items VALUES (NULL, 100), (1, 101), (7, 102)")
+    end = project("job", "run", "copy")
+    assert end.code != 0
+    assert "1 of its rows have no g" in end.stderr, end.text
+    assert dumping.query(url, "SELECT id FROM items WHERE id NOT IN (SELECT id FROM copies)") == ["100"]
+
+
+def test_what_is_not_in_parts_or_may_look_at_other_tables_has_no_fingerprint(clickhouse: Database) -> None:
     clickhouse.query("CREATE OR REPLACE VIEW seen AS SELECT * FROM items")
-    assert sources.contents(clickhouse, replace(COPY, table="seen")) == ()
-    assert sources.contents(clickhouse, replace(COPY, where=Missing("copies", "id", "id IN (SELECT 1)"))) == ()
-    assert sources.contents(clickhouse, replace(COPY, where="kind = 'c'")) == ()
-    assert sources.contents(clickhouse, replace(COPY, table="items FINAL")) == sources.contents(clickhouse, COPY) != ()
+    assert sources.fingerprint(clickhouse, replace(COPY, table="seen")) == ()
+    assert sources.fingerprint(clickhouse, replace(COPY, where=Missing("copies", "id", "id IN (SELECT 1)"))) == ()
+    assert sources.fingerprint(clickhouse, replace(COPY, where="kind = 'c'")) == ()
+    assert (
+        sources.fingerprint(clickhouse, replace(COPY, table="items FINAL"))
+        == sources.fingerprint(clickhouse, COPY)
+        != ()
+    )
 
 
 # Adds a row behind the first look that finds nothing left.

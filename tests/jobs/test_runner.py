@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -289,6 +290,21 @@ def test_sigterm_ends_after_the_batch_under_way_and_frees_the_lease(
     assert cut_ahead <= 1
     assert run(project, "slow")["state"] == "complete"
     assert wrong_rows(url) == []
+
+
+def test_rows_of_a_batch_cut_ahead_that_others_migrate_meanwhile_are_not_counted_as_the_jobs(
+    tmp_path: Path, url: str
+) -> None:
+    fill(url, 100)
+    project = make(tmp_path, {"state": url}, {"add": add_job("size: 10")})
+    assert project("job", "list").code == 0
+    stop = threading.Event()
+    loaded = StepwellProject.load(project.folder, {"STATE_DB_URL": url})
+    outcome = loaded.run_job("add", lambda progress: stop.set(), stop)
+    [(migrated,)] = rows(url, "SELECT count(*) FROM item WHERE seen = 1")
+    assert (outcome.state, outcome.rows_done) == ("stopped", migrated)
+    dumping.query(url, "UPDATE item SET seen = 2 WHERE seen = 0")
+    assert run(project, "add")["rows_done"] == migrated < 100
 
 
 # --- the service ------------------------------------------------------------------------------------------

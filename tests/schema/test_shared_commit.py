@@ -9,12 +9,14 @@ import pytest
 
 import dumping
 import projects
-from projects import done
+from projects import done, ended, until
 from servers.mariadb import MariadbServer
 from stepwell import Project
+from stepwell.databases import open_database
 from stepwell.errors import OrphanStage, StatementFailed, StepwellError
 from stepwell.schema import events
 from stepwell.schema.events import Event
+from stepwell.schema.journal import Journal
 from sweeping import prepared, recover
 
 ITEM, MORE = "CREATE TABLE item (id INT PRIMARY KEY);\n", "CREATE TABLE more (id INT);\n"
@@ -120,6 +122,36 @@ def test_trouble_with_the_next_script_leaves_the_one_before_recorded_and_told(
         loaded(made).up(tell=tell)
     assert finished == ["state/0001_item", "state/0002_more"]
     assert dumping.versions(made.urls["state"]) == ["0001_item", "0002_more"]
+
+
+def test_only_a_table_that_was_made_is_kept_back_while_the_next_look_waits_for_a_lock(
+    mysql_url: str, tmp_path: Path
+) -> None:
+    scripts: dict[str, str | bytes] = {
+        "state/0001_item": "CREATE TABLE item (id INT, a INT);\nCREATE TABLE busy (id INT);\n",
+        "state/0002_again": "-- lock-timeout: 60s\nALTER TABLE item DROP COLUMN a, ADD COLUMN a INT;\n",
+        "state/0003_empty": "TRUNCATE TABLE busy;\n",
+    }
+    made = projects.make(tmp_path / "project", {"state": mysql_url}, scripts)
+    done(made("up", "--count", "1"))
+    writer = open_database("state", mysql_url, tmp_path)
+    writer.connect()
+    writer.query("LOCK TABLES busy WRITE")
+    running = made.start("up")
+    until(lambda: dumping.versions(mysql_url) == ["0001_item", "0002_again"], running)
+    writer.close()
+    assert ended(running).code == 0
+
+
+def test_what_is_written_together_is_written_as_a_whole_or_not_at_all(mysql_url: str, tmp_path: Path) -> None:
+    database = open_database("state", mysql_url, tmp_path)
+    database.connect()
+    journal = Journal(database)
+    with pytest.raises(KeyboardInterrupt), journal.flushed(), journal.together():
+        journal.write("one", "0001")
+        raise KeyboardInterrupt
+    database.close()
+    assert dumping.query(mysql_url, "SELECT count(*) FROM schema_migrations_journal") == ["0"]
 
 
 # --- kill -9 in between -----------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from stepwell.databases.database import Database
 from stepwell.errors import Fenced, JobStalled, NoHeadway, Refused, StepwellError, UnfitKey
 from stepwell.jobs import preflight, sources
 from stepwell.jobs.batch import Connections
-from stepwell.jobs.definition import Definition, Drain, Groups, Keyset
+from stepwell.jobs.definition import Definition, Drain, Groups, Keyset, Missing
 from stepwell.jobs.lease import Lease
 from stepwell.jobs.limits import MOST_WORKERS, Limits
 from stepwell.jobs.pressure import Governor, Thresholds
@@ -256,6 +256,7 @@ class _Run:
                 wait(self.pending)
                 self.pending.clear()
                 self.waiting.clear()
+                self.emptied = None
                 self.close()
                 with suppress(StepwellError):  # the ledger may be what is out of reach
                     self.show_held(f"tries again, {tries} of {OUTAGE_TRIES}: {words(error)}")
@@ -282,7 +283,8 @@ class _Run:
         place, quiet, passed, headway = state.place, state.quiet_passes, False, _Headway()
         self.note_pass(place, quiet)
         for batch in self.ledger.open_batches(definition.name):
-            self.waiting.append((0.0, Task(definition.name, batch.number, token, batch.scope)))
+            # Others may have migrated some of its rows since it was cut.
+            self.waiting.append((0.0, Task(definition.name, batch.number, token, sources.uncounted(batch.scope))))
         while not (halted := self.halted):
             migrated, asked = self.migrated, self.ledger.to_retry(definition.name)
             # Behind a pass that left nothing, to count once more is enough: a condition tells of late arrivals.
@@ -320,11 +322,13 @@ class _Run:
         source, failed = self.definition.source, self.failed()
         if isinstance(source, Groups):
             # Taken before the rows are counted: what comes meanwhile makes the next look another one.
-            contents = sources.contents(self.source, source)
-            if contents and self.emptied == (contents, failed):
+            seen = sources.fingerprint(self.source, source)
+            if seen and self.emptied == (seen, failed):
                 return 0
             self.groups = sources.next_groups(self.source, source, behind, failed)
-            self.emptied = None if self.groups else (contents, failed)
+            if not self.groups and isinstance(source.where, Missing):
+                preflight.check(self.definition, self.source)  # rows whose group is NULL are in no list
+            self.emptied = None if self.groups else (seen, failed)
             if len(self.groups) < sources.MOST_GROUPS:
                 return sum(group.rows for group in self.groups)
         return sources.count_left(self.source, source, behind, failed)

@@ -206,13 +206,14 @@ def _missing(
     if there is missing.There.ALL:
         return deque()
     if there is missing.There.NOTHING:
-        return _in_line(_count_groups(database, every, rest, most, missing.IN_ORDER), behind)
+        counted = _count_groups(database, every, rest, most, missing.IN_ORDER)
+        return _in_line(_with_key(counted), behind)
     found: deque[Group] = deque()
     further = True
     while further and len(found) < most:
         counted = _count_groups(database, every, Range(behind, None, failed), MOST_GROUPS, missing.IN_ORDER)
-        groups = _in_line(counted, behind)
-        further = len(groups) == MOST_GROUPS
+        groups = _in_line(_with_key(counted), behind)
+        further = len(counted) == MOST_GROUPS
         while groups and len(found) < most:
             part = [groups.popleft()]
             while groups and groups[0].end - part[0].end <= AT_ONCE:
@@ -228,13 +229,18 @@ def _missing(
     return found
 
 
-def contents(database: Database, source: Source) -> tuple[tuple[Any, ...], ...]:
-    """What is as it was as long as just the same rows are left; empty where nothing tells that but to count them."""
+def _with_key(groups: Iterable[tuple[Key, int]]) -> list[tuple[Key, int]]:
+    """The groups that a condition can name: none finds NULL."""
+    return [(key, rows) for key, rows in groups if None not in key]
+
+
+def fingerprint(database: Database, source: Source) -> tuple[tuple[Any, ...], ...]:
+    """What another one shows that other rows may be left; empty where nothing tells that but to count them."""
     if not isinstance(source.where, Missing) or source.where.where:  # a condition may look at other tables
         return ()
     from stepwell.databases.clickhouse import missing
 
-    return missing.contents(database, source.table, source.where.table)
+    return missing.fingerprint(database, source.table, source.where.table)
 
 
 def _count_groups(
@@ -312,6 +318,12 @@ def dump(scope: Scope) -> str:
         return json.dumps({"keys": [dump_key(key) for key in scope.values]})
     bounds = [None if key is None else dump_key(key) for key in (scope.lower, scope.upper)]
     return json.dumps({"range": bounds, "without": [dump_key(key) for key in scope.without], "rows": scope.rows})
+
+
+def uncounted(text: str) -> str:
+    """The same scope, of which nobody has counted the rows."""
+    scope = load(text)
+    return dump(replace(scope, rows=None)) if isinstance(scope, Range) else text
 
 
 def load(text: str) -> Scope:

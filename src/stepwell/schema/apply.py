@@ -265,7 +265,7 @@ def apply_statement(work: Work, statement: Statement) -> None:
         if conduct is Conduct.TRANSACTIONAL:
             _apply_with_its_record(work, statement, command)
         else:
-            _apply_journalled(work, statement, command, conduct)
+            _apply_journalled(work, statement, command)
     if table := makes(database, command):
         work.own.add(table)
 
@@ -304,7 +304,7 @@ def _apply_with_its_record(work: Work, statement: Statement, command: Command) -
     in_transaction(work, statement, send, "rolled back: the statement changed nothing")
 
 
-def _apply_journalled(work: Work, statement: Statement, command: Command, conduct: Conduct) -> None:
+def _apply_journalled(work: Work, statement: Statement, command: Command) -> None:
     database = work.runner.database
     for pause in pauses():
         try:
@@ -323,20 +323,22 @@ def _apply_journalled(work: Work, statement: Statement, command: Command, conduc
                 raise failed(work, statement, error, now, recorded=True) from error
             _give_way(work, statement, error, pause)
         else:
-            _done(work, statement, command, visible=conduct is Conduct.VISIBLE)
+            _done(work, statement, command)
             return
 
 
-def _done(work: Work, statement: Statement, command: Command, visible: bool) -> None:
+def _done(work: Work, statement: Statement, command: Command) -> None:
     """Record a statement as done. Where the engine has commits, the end of the script says it of the last one.
 
-    If the schema shows it anyway, that may wait for the commit by which the next statement is begun. In a Python script
-    nobody knows when that will be.
+    If it made a table, that may wait for the commit by which the next statement is begun, though what that one will
+    change is looked at before, behind whoever locks it: that the table is there tells, whatever becomes of it
+    meanwhile. In a Python script nobody knows when the next one comes.
     """
+    made = makes(work.runner.database, command) is not None
     if work.runner.database.transactional and statement.index == work.count:
-        close(work, work.count, later=visible and work.runner.hurried)
+        close(work, work.count, later=made and work.runner.hurried)
     else:
-        with work.runner.journal.together(later=visible and statement.index < work.count):
+        with work.runner.journal.together(later=made and statement.index < work.count):
             work.write("done", statement, command.tag)
 
 

@@ -63,17 +63,27 @@ class Journal:
     @contextmanager
     def together(self, later: bool = False) -> Iterator[None]:
         """What the block writes is one commit, where the engine has commits; `later`: that of the next entry."""
+        before = len(self._kept)
         self._together = self.database.transactional
         try:
             yield
+        except BaseException:
+            del self._kept[before:]
+            raise
         finally:
             self._together = False
         if not later:
             self.flush()
 
-    def flush(self) -> None:
-        """Commit what was kept back, and let it be heard of."""
-        self._commit()
+    def flush(self, *last: Callable[[], None]) -> None:
+        """Commit what was kept back, and what comes with it, and let it be heard of."""
+        acts = [*self._kept, *last]
+        with self.database.transaction() if len(acts) > 1 else nullcontext():
+            for act in acts:
+                act()
+        self._kept.clear()
+        while self._unheard:
+            self._unheard.pop(0)()
 
     @contextmanager
     def flushed(self) -> Iterator[None]:
@@ -101,16 +111,7 @@ class Journal:
         if self._together:
             self._kept.append(act)
         else:
-            self._commit(act)
-
-    def _commit(self, *last: Callable[[], None]) -> None:
-        acts = [*self._kept, *last]
-        with self.database.transaction() if len(acts) > 1 else nullcontext():
-            for act in acts:
-                act()
-        self._kept.clear()
-        while self._unheard:
-            self._unheard.pop(0)()
+            self.flush(act)
 
     def write(
         self,
