@@ -119,7 +119,7 @@ def test_a_start_that_is_killed_again_and_again_comes_further_each_time(project:
     count: list[int] = []
     while len(count) < 10:
         start = project.start("up", "--wait-budget", "25s")
-        time.sleep(1.8)
+        time.sleep(2.7)  # to begin, to wait for what the one before left at work, and for a statement of a second
         if start.poll() is None:
             os.kill(start.pid, signal.SIGKILL)
             kill_9(project)
