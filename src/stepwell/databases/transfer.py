@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any, Protocol, cast
 
 from stepwell.databases.database import Database
-from stepwell.errors import NotExact, Refused
+from stepwell.errors import NotExact, Refused, StepwellError
 
 LONGEST = 60
 """Characters of a value that a message shows."""
@@ -131,8 +131,8 @@ Ask = Callable[[int], Sequence[Sequence[Any]]]
 """Asks the database for values that the target's n-th column can't hold."""
 
 
-def blame(table: str, pairs: Sequence[Pair], ask: Ask) -> NotExact | None:
-    """Find the first column with a value that the target can't hold."""
+def blame(table: str, pairs: Sequence[Pair], ask: Ask, refused: Refused | None) -> StepwellError:
+    """The error of the first column with a value that the target can't hold; without one, what was `refused`."""
     for place, pair in enumerate(pairs):
         try:
             found = ask(place)
@@ -142,7 +142,8 @@ def blame(table: str, pairs: Sequence[Pair], ask: Ask) -> NotExact | None:
             return not_exact(table, pair, error.said)
         if found:
             return unfit(table, pair, found[0][0])
-    return None
+    assert refused is not None  # or the check would have found nothing
+    return refused
 
 
 def unfit(table: str, pair: Pair, value: str | None) -> NotExact:

@@ -235,7 +235,7 @@ def _with_key(groups: Iterable[tuple[Key, int]]) -> list[tuple[Key, int]]:
 
 
 def fingerprint(database: Database, source: Source) -> tuple[tuple[Any, ...], ...]:
-    """What another one shows that other rows may be left; empty where nothing tells that but to count them."""
+    """Equal to an earlier one only where the same rows are left; empty where nothing tells that but to count them."""
     if not isinstance(source.where, Missing) or source.where.where:  # a condition may look at other tables
         return ()
     from stepwell.databases.clickhouse import missing

@@ -265,8 +265,7 @@ class Landing:
         except Refused as error:
             if type(error) is not Refused or not self._readable(origin):
                 raise
-            found = blame(self._name, self._pairs, lambda place: self._unfit(origin, place))
-            raise (found or error) from None
+            raise blame(self._name, self._pairs, lambda place: self._unfit(origin, place), error) from None
 
     def _readable(self, origin: str) -> bool:
         try:

@@ -123,11 +123,7 @@ class Landing:
             if type(error) is not Refused:
                 raise
             refused = error
-        found = blame(self._table, self._pairs, self._unfit)
-        if found is None and refused:
-            raise refused
-        assert found is not None  # or the check would have found nothing
-        raise found
+        raise blame(self._table, self._pairs, self._unfit, refused)
 
     def _unfit(self, place: int) -> list[tuple[Any, ...]]:
         self._database.query("ROLLBACK TO SAVEPOINT stepwell_copy")
