@@ -97,6 +97,8 @@ class Database(Protocol):
     """Whether `lock` is held by the working connection itself, so that neither can outlive the other."""
     single_writer: bool
     """Whether a transaction that writes keeps out all other writers, who look for their turn now and then."""
+    batch_seconds: float
+    """Seconds that a job's batch should take, where nobody says otherwise. So long wait writers who want its rows."""
     clock: str
     """SQL for the seconds since 1970 by the server's clock, which goes on within a transaction."""
     for_update: str

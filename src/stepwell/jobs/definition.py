@@ -162,7 +162,7 @@ class Job:
     checks: ClassVar[list[str]] = []
     enabled: ClassVar[Flag | None] = None
     exclude: ClassVar[Exclude | None] = None
-    target: ClassVar[float] = 0.2
+    target: ClassVar[float | None] = None
     cycle: ClassVar[float] = 30.0
     startup_delay: ClassVar[float] = 0.0
     timeout: ClassVar[float | None] = None
@@ -185,12 +185,12 @@ class Job:
 class Definition:
     """A job as it is run, from a class or from an SQL file. Durations are seconds.
 
-    `target` is how long a batch should take; `quiet_passes` how many passes in a row must find nothing before the job
-    is complete; `tries` how often a batch is sent that meets passing trouble; `most_failures` how many rows
-    may fail for themselves before the job stops. `records` are the columns whose changes are kept, by the row's
-    `row_key` (that of the batches if empty). `undo` is a way back instead of what is recorded: statements for the
-    source's database, or a function. `unindexed` is 'accept' where the batches may go by columns without an index.
-    `largest` is the most rows of a batch. `checks` must hold before the job is complete.
+    `target` is how long a batch should take, None as its databases like it; `quiet_passes` how many passes in a row
+    must find nothing before the job is complete; `tries` how often a batch is sent that meets passing trouble;
+    `most_failures` how many rows may fail for themselves before the job stops. `records` are the columns whose changes
+    are kept, by the row's `row_key` (that of the batches if empty). `undo` is a way back instead of what is recorded:
+    statements for the source's database, or a function. `unindexed` is 'accept' where the batches may go by columns
+    without an index. `largest` is the most rows of a batch. `checks` must hold before the job is complete.
     """
 
     name: str
@@ -202,7 +202,7 @@ class Definition:
     requires: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     flag: Flag | None = None
-    target: float = 0.2
+    target: float | None = None
     cycle: float = 30.0
     startup_delay: float = 0.0
     timeout: float | None = None

@@ -164,7 +164,7 @@ _WORDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "checks": (_is_names, "Write a list of checks, such as items-match."),
     "enabled": (_is_flag, "Name one environment variable, of letters, digits and underscores."),
     "exclude": (_is_exclude, 'Write Exclude("column", "VARIABLE"), or in SQL: column in ${VARIABLE}.'),
-    "target": (_is_seconds, _SECONDS),
+    "target": (lambda value: value is None or _is_seconds(value), _SECONDS),
     "cycle": (_is_seconds, _SECONDS),
     "startup_delay": (lambda value: value == 0 or _is_seconds(value), "Write seconds, or 0 for none."),
     "timeout": (lambda value: value is None or _is_seconds(value), _SECONDS),

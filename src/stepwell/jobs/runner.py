@@ -273,7 +273,7 @@ class _Run:
         if self.lease.state.next_batch == 1:
             preflight.check(definition, self.source)
         first = definition.source.rows if isinstance(definition.source, Groups) else definition.source.size
-        size = BatchSize(first, definition.target)
+        size = BatchSize(first, self.target)
         self.ledger.set_state(definition.name, token, "running")
         self.held = ""
         events.add(self.ledger.database, definition.reference, "started")
@@ -461,9 +461,15 @@ class _Run:
 
     def wanted(self, size: BatchSize) -> int:
         """Rows of the next batch: as learned, within what a person and the job's author allow."""
-        limits = self.limits
-        size.target = limits.target or self.definition.target
-        return int(min(size.rows, limits.size or inf, self.definition.largest or inf))
+        size.target = self.target
+        return int(min(size.rows, self.limits.size or inf, self.definition.largest or inf))
+
+    @property
+    def target(self) -> float:
+        """Seconds that a batch should take: as a person says, else the job's author, else its databases together."""
+        databases = [self.source, *self.used().values()]
+        usual = max(database.batch_seconds for database in databases)
+        return self.limits.target or self.definition.target or usual
 
     def begin(self, scopes: list[str], place: str, replaces: int = 0, retried: Sequence[str] = ()) -> int:
         """Record batches as begun; returns the number of the first."""

@@ -248,7 +248,7 @@ class Ledger:
         )
         if not found or (int(found[0][0]), str(found[0][1])) != (token, "begun"):
             raise Fenced(f"job/{job}")
-        self.database.query(
+        self.database.add(
             "UPDATE stepwell_batch SET state = 'done', row_count = ?, seconds = ? WHERE job = ? AND number = ?",
             (rows, seconds, job, number),
         )

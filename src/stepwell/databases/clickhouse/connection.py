@@ -57,6 +57,7 @@ class ClickhouseDatabase:
     engine = "clickhouse"
     transactional = False
     single_writer = False
+    batch_seconds = 0.2  # nobody waits, and each batch makes parts that have to be merged
     clock = "toFloat64(now64(6))"
     for_update = ""
 

@@ -45,6 +45,7 @@ class MysqlDatabase:
     engine = "mysql"
     session_lock = True
     single_writer = False
+    batch_seconds = 0.1  # each commit waits for the disk
     clock = "unix_timestamp(sysdate(6))"
     for_update = "FOR UPDATE"
     transactional = True

@@ -70,6 +70,7 @@ class PostgresDatabase:
     engine = "postgres"
     session_lock = True
     single_writer = False
+    batch_seconds = 0.06
     clock = "extract(epoch FROM clock_timestamp())"
     for_update = "FOR UPDATE"
     transactional = True

@@ -115,6 +115,7 @@ class SqliteDatabase:
     engine = "sqlite"
     session_lock = True
     single_writer = True
+    batch_seconds = 0.1  # each commit waits for the disk
     clock = "((julianday('now') - 2440587.5) * 86400.0)"
     for_update = ""
     transactional = True
