@@ -18,8 +18,9 @@ from stepwell.checks.diff.rows import Finished, Found
 from stepwell.checks.diff.side import Side, answered
 from stepwell.databases import checksums
 from stepwell.databases.checksums import Checksums, Family, Typed
+from stepwell.databases.columns import tables
 from stepwell.databases.database import Database
-from stepwell.errors import BadRequest
+from stepwell.errors import BadRequest, did_you_mean
 
 Open = Callable[[str], Database]
 
@@ -172,7 +173,7 @@ def _opened(name: str, open: Open, stack: ExitStack) -> _Table:
     columns = answered(name, sql.columns, database, table) if table else []
     if not columns:
         raise BadRequest(
-            f"database {place!r} has no table {table!r}",
+            f"database {place!r} has no table {table!r}{did_you_mean(table, tables(database))}",
             "Write DATABASE.TABLE, the database by its name in stepwell.toml, the table as in SQL.",
         )
     return _Table(name, table, database, sql, capacity, columns, answered(name, sql.estimate, database, table))
