@@ -164,7 +164,7 @@ def job(verb: ArgumentParser) -> None:
             one.add_argument("name")
         if name == "set":
             one.add_argument("limits", nargs="*", metavar="LIMIT=VALUE",
-                             help="size=500 target=100ms workers=2 pause=1s; `size=` takes one away")  # fmt: skip
+                             help="size=500 target=30ms workers=2 pause=1s; `size=` takes one away")  # fmt: skip
         if name == "why":
             one.add_argument("key", nargs="+", help="the row's key, one argument a column")
         if name == "undo":

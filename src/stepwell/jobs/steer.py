@@ -69,7 +69,7 @@ def _go_on(ledger: Database, job: str, states: str) -> None:
 
 
 def limit(ledger: Database, job: str, assignments: Sequence[str]) -> Limits:
-    """Set limits such as `size=500`, `target=100ms`; returns all that hold now. Raises BadRequest."""
+    """Set limits such as `size=500`, `target=30ms`; returns all that hold now. Raises BadRequest."""
     with ledger.transaction():
         rows = ledger.query(f"SELECT limits FROM stepwell_job WHERE job = ? {ledger.for_update}", (job,))
         limits = Limits.load(str(rows[0][0])).change(assignments)
