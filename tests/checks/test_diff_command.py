@@ -139,7 +139,10 @@ def test_only_rows_of_the_condition_are_compared(project: Project) -> None:
     ("arguments", "said"),
     [
         (("diff", "stat.items", "copy.items", "--key", "id"), "did you mean 'state'?"),
-        (("diff", "state.itms", "copy.items", "--key", "id"), "database 'state' has no table 'itms' (did you mean 'items'?)"),
+        (
+            ("diff", "state.itms", "copy.items", "--key", "id"),
+            "database 'state' has no table 'itms' (did you mean 'items'?)",
+        ),
         (("diff", "state", "copy.items", "--key", "id"), "database 'state' has no table ''"),
         (("diff", "state.items", "copy.items", "--key", "idd"), "state.items has no column 'idd' (did you mean 'id'?)"),
         ((*DIFF, "--columns", "name=titel"), "copy.items has no column 'titel'"),

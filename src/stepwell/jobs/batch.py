@@ -36,9 +36,13 @@ def outlived(database: Database, tag: str) -> None:
 
 
 class Connections:
-    """The databases that one worker uses, each connected when it is used first."""
+    """The databases that one worker uses, each connected when it is used first.
+
+    `hold_rows`: the job's batches begin by holding their rows, for one of them has read them.
+    """
 
     def __init__(self, open_database: Callable[[str], Database]) -> None:
+        self.hold_rows = False
         self._open = open_database
         self._connected: dict[str, Database] = {}
 
@@ -81,20 +85,25 @@ class RowChange:
     reason: str
 
 
+class RowsNotHeld(Exception):
+    """What a batch reads could change before it is done: it has to begin anew, and hold its rows first."""
+
+
 class Batch:
     """The rows that `migrate` is to migrate, as the batch of a number, or of a lazy key.
 
     All that it writes to relational databases commits at its end. Where the ledger's database is written, the batch's
     progress commits with it. Other databases commit just before, so what is written there must be safe to repeat.
     With `locks_rows` a writer waits who comes between what is found in the rows and what `migrate` makes of them;
-    without, a database that can tell when one came refuses the batch.
+    without, a database that can tell when one came refuses the batch. `held`: the rows are locked by the caller.
     """
 
     def __init__(
         self, definition: Definition, scope: Scope, connections: Connections, number: int | str, *,
-        locks_rows: bool = True,
+        locks_rows: bool = True, held: bool = False,
     ) -> None:  # fmt: skip
         self._definition, self._scope, self._connections = definition, scope, connections
+        self._held, self._steady = held, bool(definition.records)
         self.locks_rows = locks_rows
         self._number, self._sent = number, 0
         self._transactions: dict[str, ExitStack] = {}
@@ -117,14 +126,32 @@ class Batch:
         database = self._connections.get(name)
         if name not in self._transactions and database.transactional:
             stack = ExitStack()
-            # What is recorded was read before `migrate`: no row may come to fit the batch's condition in between.
-            recorded = bool(self._definition.records) and name == self._definition.source.database
-            stack.enter_context(database.transaction(lasting=name != self._hurried, snapshot=recorded))
+            # What is recorded or copied was read before it is changed: no row may come to fit the condition in between.
+            steady = self._steady and name == self._definition.source.database
+            stack.enter_context(database.transaction(lasting=name != self._hurried, snapshot=steady))
             self._transactions[name] = stack
         return database
 
+    def hold(self) -> None:
+        """Begin, and keep the rows as they are to the end: whoever wants to change one waits.
+
+        What comes to fit the condition meanwhile is no part of the batch, for no statement of it sees that.
+        """
+        self._held = self._steady = True
+        found = f"SELECT 1 FROM {self.table} WHERE {self.condition} {self.database.for_update}"
+        self.database.query(f"SELECT count(*) FROM ({found}) AS held", self.parameters)
+
+    def _require_held(self) -> None:
+        """Raises RowsNotHeld where a condition says which rows are left, and writers could make it true of others."""
+        if self._definition.source.where and self.database.for_update and not self._held:
+            raise RowsNotHeld
+
     def rows(self, columns: str) -> list[tuple[Any, ...]]:
-        """These columns of the batch's rows, in the order of the key."""
+        """These columns of the batch's rows, in the order of the key.
+
+        Where a condition says which rows are left, they are held as they are until the batch is done.
+        """
+        self._require_held()
         order = ", ".join(self._definition.source.keys)
         text = f"SELECT {columns} FROM {self.table} WHERE {self.condition} ORDER BY {order}"
         return self.database.query(text, self.parameters)
@@ -215,11 +242,15 @@ class Batch:
         """Copy these columns of the batch's rows into `table` of the database `to`, exactly; how many rows it has.
 
         Rows whose key `table` has already are left out, so a batch can be repeated. `key` are columns of `table`;
-        where none are named, those that the source's own key is copied into. Raises NotExact, BadRequest, Refused.
+        where none are named, those that the source's own key is copied into. Where a condition says which rows are
+        left, they are held as they are until the batch is done: what makes it untrue is true of the rows copied.
+
+        Raises NotExact, BadRequest, Refused.
         """
         from stepwell.jobs.copying import copy_into
 
         source = self._definition.source
+        self._require_held()
         names = columns if isinstance(columns, Mapping) else {name: name for name in columns}
         if not key and not isinstance(source, Groups):
             key = [names[name] for name in source.keys if name in names]

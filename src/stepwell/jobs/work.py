@@ -17,7 +17,7 @@ from stepwell.errors import (
     StepwellError,
 )
 from stepwell.jobs import sources
-from stepwell.jobs.batch import Batch, Connections
+from stepwell.jobs.batch import Batch, Connections, RowsNotHeld
 from stepwell.jobs.changes import recorded
 from stepwell.jobs.definition import Definition
 from stepwell.ledger.jobs import Ledger
@@ -89,11 +89,16 @@ def _do(
     rows = 0
     try:
         with batch.transactions(ledger_name, lasting=not hurried(definition, ledger_name)):
+            if connections.hold_rows:
+                batch.hold()
             with recorded(batch, definition, task.number, ledger_name, connections) as found:
                 rows = _count(batch, scope) if found is None else found
                 definition.migrate(batch)
             ledger = Ledger(batch.on(ledger_name))
             ledger.finish(task.job, task.token, task.number, rows, time.monotonic() - started)
+    except RowsNotHeld:
+        connections.hold_rows = True
+        return _do(task, definition, ledger_name, connections, locks_rows)
     except Fenced:
         return Report(task, Verdict.FENCED, 0, time.monotonic() - started)
     except StepwellError as error:
