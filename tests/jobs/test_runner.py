@@ -109,6 +109,44 @@ def test_a_complete_job_looks_again_when_a_script_it_requires_was_undone(
         assert project("down", "--database", "state").code == 0
 
 
+def test_a_job_halfway_starts_over_when_a_script_it_requires_was_undone(tmp_path: Path, sqlite: str) -> None:
+    fill(sqlite, 30)
+    script = "ALTER TABLE item ADD COLUMN note TEXT;\n-- down\nALTER TABLE item DROP COLUMN note;\n"
+    job = "-- batches: keyset state.item by id\n-- requires: state/0001\nUPDATE item SET note = 'x' WHERE ${batch};"
+    project = make(tmp_path, {"state": sqlite}, {"note": job}, {"state/0001_note": script})
+    assert project("up").code == 0
+    shown(project, "note")
+    dumping.query(sqlite, "UPDATE stepwell_job SET place = '[10]', rows_done = 10, holder = 'x', lease_until = 9e9")
+    held = project("down", "--database", "state")
+    assert held.code == 5 and "job/note is run by x" in held.stderr
+    dumping.query(sqlite, "UPDATE stepwell_job SET holder = ''")
+    assert project("down", "--database", "state").code == 0
+    assert project("up").code == 0
+    assert run(project, "note")["rows_done"] == 30
+    assert rows(sqlite, "SELECT count(*) FROM item WHERE note = 'x'") == [(30,)]
+
+
+def test_a_drain_whose_rows_stay_eligible_ends(tmp_path: Path, url: str) -> None:
+    fill(url, 30)
+    job = "-- batches: drain state.item by id\n-- where: id > 10\n-- size: 5\nUPDATE item SET n = n WHERE ${batch};"
+    project = make(tmp_path, {"state": url}, {"never": job})
+    ended = project("job", "run", "never")
+    assert ended.code == 1 and "20 rows" in ended.stderr
+
+
+def test_a_script_does_not_follow_a_job_with_failed_rows(tmp_path: Path, url: str, engine: str) -> None:
+    fill(url, 30)
+    dumping.query(url, "UPDATE item SET by_writer = 7 WHERE id = 3")
+    contract = "-- requires: job/add\nALTER TABLE item DROP COLUMN by_writer;\n"
+    project = make(tmp_path, {"state": url}, {"add": POISON[engine]}, {"state/0001_contract": contract})
+    ended = project("up", "--wait")
+    assert ended.code == 1
+    assert "state/0001_contract waits for job/add (1 row failed)" in " ".join(ended.stdout.split())
+    dumping.query(url, "UPDATE item SET by_writer = 0")
+    assert project("job", "retry", "add").code == 0
+    assert "applied 1" in project("up", "--wait").stdout
+
+
 def test_several_batches_at_once_take_every_row_once(tmp_path: Path, url: str) -> None:
     fill(url, 2000)
     project = make(tmp_path, {"state": url}, {"add": add_job("size: 50", "workers: 4")})

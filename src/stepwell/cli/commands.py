@@ -50,15 +50,15 @@ def up(options: argparse.Namespace, output: Output) -> int:
         _show_plan(outlook, output)
         return output.ask(f"Apply {plural(len(outlook.scripts), 'script')} as {actor()}?")
 
-    result = project.up(_options(options), output.tell, agree if ask else None)
+    result, code = project.up(_options(options), output.tell, agree if ask else None), 0
     if options.wait:
         from stepwell.cli import jobs
 
-        result = jobs.up_to_the_end(project, _options(options), result, output)
+        result, code = jobs.up_to_the_end(project, _options(options), result, output)
     _waiting(result.waiting, output)
     output.line(f"applied {len(result.applied)}, skipped {result.skipped}")
     output.result({"applied": result.applied, "skipped": result.skipped, "waiting": result.waiting})
-    return 0
+    return code
 
 
 def plan(options: argparse.Namespace, output: Output, statements: bool = False) -> int:

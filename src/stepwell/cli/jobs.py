@@ -62,9 +62,13 @@ def stop_on_signals() -> threading.Event:
 # --- running --------------------------------------------------------------------------------------------------
 
 
-def up_to_the_end(project: Project, options: Options, result: Result, output: Output) -> Result:
-    """Run the release's jobs, each once, and apply the scripts that wait for them, as long as that leads on."""
+def up_to_the_end(project: Project, options: Options, result: Result, output: Output) -> tuple[Result, int]:
+    """Run the release's jobs, each once, and apply the scripts that wait for them, as long as that leads on.
+
+    The exit code is 1 where a job did not migrate all of its rows, or a script still waits for one.
+    """
     applied, skipped, tried = list(result.applied), result.skipped, set[str]()
+    code = 0
     while True:
         ready = [
             found.name
@@ -72,23 +76,23 @@ def up_to_the_end(project: Project, options: Options, result: Result, output: Ou
             if found.state not in ENDED and not found.waits_for and found.name not in tried
         ]
         if not ready:
-            return replace(result, applied=applied, skipped=skipped)
+            held = any(other.startswith("job/") for others in result.waiting.values() for other in others)
+            return replace(result, applied=applied, skipped=skipped), 1 if held else code
         for name in ready:
             tried.add(name)
-            _run_in_turn(project, name, output)
+            code = max(code, _run_in_turn(project, name, output))
         result = project.up(options, output.tell)
         # What this run's earlier rounds applied is no script that it found applied.
         skipped = result.skipped - len(applied)
         applied += result.applied
 
 
-def _run_in_turn(project: Project, name: str, output: Output) -> None:
-    """Run a job as soon as nobody else does."""
+def _run_in_turn(project: Project, name: str, output: Output) -> int:
+    """Run a job as soon as nobody else does; its exit code."""
     told = False
     while True:
         try:
-            _run(project, name, output)
-            return
+            return _code(_run(project, name, output))
         except LeaseHeld as error:
             if not told:
                 output.note(error.what)
@@ -129,6 +133,10 @@ def _run(project: Project, name: str, output: Output) -> Outcome:
 
 def _ended(outcome: Outcome, output: Output) -> int:
     output.result(asdict(outcome))
+    return _code(outcome)
+
+
+def _code(outcome: Outcome) -> int:
     return 0 if outcome.state in ("complete", "off") and not outcome.failed else 1
 
 

@@ -22,7 +22,7 @@ from stepwell.databases.database import Database
 from stepwell.errors import Fenced, JobStalled, NoHeadway, Refused, StepwellError, UnfitKey
 from stepwell.jobs import preflight, sources
 from stepwell.jobs.batch import Connections
-from stepwell.jobs.definition import Definition, Drain, Groups, Keyset, Missing
+from stepwell.jobs.definition import Definition, Groups, Keyset, Missing
 from stepwell.jobs.lease import Lease
 from stepwell.jobs.limits import MOST_WORKERS, Limits
 from stepwell.jobs.pressure import Governor, Thresholds
@@ -442,8 +442,6 @@ class _Run:
         """
         definition, rows = self.definition, self.wanted(size)
         behind = sources.load_key(place) if place else None
-        if isinstance(definition.source, Drain):
-            behind = behind if self.pending else None
         if isinstance(definition.source, Groups):
             # To count the groups is to read the table: it is done once for many batches.
             self.groups = self.groups or sources.next_groups(self.source, definition.source, behind, failed)

@@ -36,10 +36,11 @@ def _states(ledger: Database) -> dict[str, JobState]:
 
 
 def _step(definition: Definition, state: JobState | None, ledger: Ledger) -> Step:
-    complete = state is not None and state.state == "complete"
+    failed = len(ledger.failures(definition.name)) if state else 0
+    complete = state is not None and state.state == "complete" and not failed
     where = f"{definition.path}:{definition.line}"
-    note = ""
-    if state and not complete:
+    note = f"{failed} row{'s' if failed > 1 else ''} failed" if failed else ""
+    if state and not complete and not failed:
         total = state.rows_done + state.rows_left
         done = state.rows_done + ledger.count_done(definition.name)
         share = f"{min(99, 100 * done // total)}%" if state.rows_left >= 0 and total else ""

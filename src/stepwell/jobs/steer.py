@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from stepwell.databases.database import Database
+from stepwell.jobs.lease import LEASE
 from stepwell.jobs.limits import Limits
-from stepwell.ledger import events
+from stepwell.ledger import ensured, events
 from stepwell.ledger.jobs import Ledger
 
 Word = Literal["pause", "resume", "cancel", "retry"]
@@ -45,15 +46,29 @@ def retry(ledger: Database, job: str) -> None:
 
 
 def reopen(ledger: Database, job: str, from_the_start: bool) -> None:
-    """Let a complete job look for rows again; `from_the_start` where no condition finds them."""
+    """Let a job look again for rows whose work is taken back; `from_the_start` where no condition finds them.
+
+    Raises LeaseHeld where it would have to start over, and a worker is at it.
+    """
     state = Ledger(ledger).read(job)
-    if state is None or state.state != "complete":
+    if state is None:
         return
-    with ledger.transaction():
+    if from_the_start:
+        _start_over(ledger, job, state.state)
+    elif state.state == "complete":
         _go_on(ledger, job, "'complete'")
-        if from_the_start:
-            Ledger(ledger).update(job, None, place="")
-    events.add(ledger, f"job/{job}", "reopened", "a script that it requires is undone")
+    if state.state == "complete" or (from_the_start and state.place):
+        events.add(ledger, f"job/{job}", "reopened", "a script that it requires is undone")
+
+
+def _start_over(ledger: Database, job: str, state: str) -> None:
+    """Forget how far a job is, and its lazy keys. What a person has said of it stays."""
+    lease = Ledger(ledger).acquire(job, LEASE)
+    try:
+        Ledger(ledger).start_over(job, lease.token, state if state in ("paused", "cancelled", "undone") else "pending")
+        ensured.forget(ledger, job)
+    finally:
+        Ledger(ledger).release(job, lease.token)
 
 
 def _go_on(ledger: Database, job: str, states: str) -> None:

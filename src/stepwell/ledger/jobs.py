@@ -180,12 +180,13 @@ class Ledger:
         self.database.query(f"UPDATE stepwell_job SET {assignments} WHERE job = ?{fence}", parameters)
 
     def start_over(self, job: str, token: int, state: str) -> None:
-        """Forget how far a job is, so that its next run begins anew."""
+        """Forget how far a job is, and which rows failed, so that its next run begins anew."""
         with self.database.transaction():
             self.update(
                 job, token, state=state, place="", quiet_passes=0, rows_done=0, rows_left=-1, finished=0.0, held_by=""
             )
-            self.database.query("DELETE FROM stepwell_batch WHERE job = ?", (job,))
+            for table in ("stepwell_batch", "stepwell_failure"):
+                self.database.query(f"DELETE FROM {table} WHERE job = ?", (job,))
 
     def reopen(self, job: str) -> bool:
         """Let a complete job look for rows again; False for one that a person has steered elsewhere meanwhile."""
