@@ -652,8 +652,8 @@ class LeaseHeld(StepwellError):
         self.holder = holder
         super().__init__(
             f"Could not acquire lock: {reference} is run by {holder}",
-            now="that worker goes on; this one did nothing",
-            do="Nothing. `stepwell job watch` shows its progress.",
+            now="that worker goes on, if it is alive; this one did nothing",
+            do="`stepwell job watch` shows its progress. If it died, its lease ends within 30 seconds: try again then.",
         )
 
 
