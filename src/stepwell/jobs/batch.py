@@ -132,14 +132,14 @@ class Batch:
             self._transactions[name] = stack
         return database
 
-    def hold(self) -> None:
-        """Begin, and keep the rows as they are to the end: whoever wants to change one waits.
+    def hold(self) -> int:
+        """Begin, and keep the rows as they are to the end: whoever wants to change one waits. How many they are.
 
         What comes to fit the condition meanwhile is no part of the batch, for no statement of it sees that.
         """
         self._held = self._steady = True
         found = f"SELECT 1 FROM {self.table} WHERE {self.condition} {self.database.for_update}"
-        self.database.query(f"SELECT count(*) FROM ({found}) AS held", self.parameters)
+        return int(self.database.query(f"SELECT count(*) FROM ({found}) AS held", self.parameters)[0][0])
 
     def _require_held(self) -> None:
         """Raises RowsNotHeld where a condition says which rows are left, and writers could make it true of others."""

@@ -175,7 +175,7 @@ class Lazy:
             return True
         if not _found(source, job, rows):
             return False
-        batch = Batch(job, Keys((key,)), connections, text, held=source.transactional)
+        batch = Batch(job, Keys((key,)), connections, text, held=True)
         try:
             with batch.transactions(self._site.ledger):
                 if by_ledger:

@@ -36,16 +36,16 @@ def _states(ledger: Database) -> dict[str, JobState]:
 
 
 def _step(definition: Definition, state: JobState | None, ledger: Ledger) -> Step:
-    failed = len(ledger.failures(definition.name)) if state else 0
-    complete = state is not None and state.state == "complete" and not failed
+    ended = state is not None and state.state == "complete"
+    failed = len(ledger.failures(definition.name)) if ended else 0
     where = f"{definition.path}:{definition.line}"
     note = f"{failed} row{'s' if failed > 1 else ''} failed" if failed else ""
-    if state and not complete and not failed:
+    if state and not ended:
         total = state.rows_done + state.rows_left
         done = state.rows_done + ledger.count_done(definition.name)
         share = f"{min(99, 100 * done // total)}%" if state.rows_left >= 0 and total else ""
         note = ", ".join(filter(None, [share, "" if share and state.state in ("pending", "running") else state.state]))
-    return Step(definition.reference, definition.requires, where, complete=complete, note=note, holds=definition.gates)
+    return Step(definition.reference, definition.requires, where, complete=ended and not failed, note=note, holds=definition.gates)
 
 
 def prepare(definitions: Sequence[Definition], ledger: Database) -> None:

@@ -89,10 +89,10 @@ def _do(
     rows = 0
     try:
         with batch.transactions(ledger_name, lasting=not hurried(definition, ledger_name)):
-            if connections.hold_rows:
-                batch.hold()
+            held = batch.hold() if connections.hold_rows else None
             with recorded(batch, definition, task.number, ledger_name, connections) as found:
-                rows = _count(batch, scope) if found is None else found
+                known = held if found is None else found
+                rows = _count(batch, scope) if known is None else known
                 definition.migrate(batch)
             ledger = Ledger(batch.on(ledger_name))
             ledger.finish(task.job, task.token, task.number, rows, time.monotonic() - started)
