@@ -45,7 +45,14 @@ def _step(definition: Definition, state: JobState | None, ledger: Ledger) -> Ste
         done = state.rows_done + ledger.count_done(definition.name)
         share = f"{min(99, 100 * done // total)}%" if state.rows_left >= 0 and total else ""
         note = ", ".join(filter(None, [share, "" if share and state.state in ("pending", "running") else state.state]))
-    return Step(definition.reference, definition.requires, where, complete=ended and not failed, note=note, holds=definition.gates)
+    return Step(
+        definition.reference,
+        definition.requires,
+        where,
+        complete=ended and not failed,
+        note=note,
+        holds=definition.gates,
+    )
 
 
 def prepare(definitions: Sequence[Definition], ledger: Database) -> None:
