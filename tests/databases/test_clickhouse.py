@@ -238,15 +238,16 @@ def test_a_dropped_connection_is_not_a_failure(server: ClickhouseDatabase, click
     assert sent(server, command) == 1
 
 
+@pytest.mark.parametrize("late", [0.0, 0.7], ids=["at once", "begun after the connection was lost"])
 def test_a_followed_statement_that_fails_tells_the_server_s_reason(
-    server: ClickhouseDatabase, clickhouse_front: ClickhouseFront
+    server: ClickhouseDatabase, clickhouse_front: ClickhouseFront, late: float
 ) -> None:
     send(server, TARGET)
     command = Command(
         text="INSERT INTO t SELECT sleep(1) + length(groupArray(number)), '' FROM numbers(50000000)", tag=tag()
     )
     server.run(Command(text="SET max_memory_usage = 50000000"))
-    clickhouse_front.lose_answer("groupArray", after=0)
+    clickhouse_front.lose_answer("groupArray", after=0, late=late)
     with pytest.raises(MemoryLimit) as caught:
         server.run(command)
     assert caught.value.code == "241"

@@ -71,12 +71,13 @@ _WITH_ROWS = re.compile(rb"[\s(]*(SELECT|WITH|SHOW|DESC|EXISTS|EXPLAIN|CHECK|KIL
 class Fault:
     """What happens to the answer of the next query that contains `text`; the query itself runs to its end.
 
-    `lose`: the connection is dropped this many seconds after the query began. `hold`: the answer is kept back
-    for this many seconds after the query ended.
+    `lose`: the connection is dropped this many seconds after the query arrived, which begins `late` seconds after
+    that. `hold`: the answer is kept back for this many seconds after the query ended.
     """
 
     text: str
     lose: float | None = None
+    late: float = 0.0
     hold: float = 0.0
 
 
@@ -228,6 +229,7 @@ class Handler(BaseHTTPRequestHandler):
             query = request["query"].encode() + b"\n" + query
         fault = self.engine.fault(query)
         with self._losing(fault.lose):
+            time.sleep(fault.late)
             status, body, headers = self._answer(query, request, fault.hold)
         self._reply(status, body, headers)
 
@@ -382,9 +384,12 @@ class ClickhouseFront:
         with contextlib.suppress(OSError):
             self.query(f"DROP DATABASE IF EXISTS {_quoted(urlsplit(url).path[1:], '`')}")
 
-    def lose_answer(self, text: str, after: float = 0.2) -> None:
-        """Drop the connection of the next query that contains `text`, `after` seconds from its start."""
-        self._post("/fault", json.dumps(asdict(Fault(text, lose=after))))
+    def lose_answer(self, text: str, after: float = 0.2, late: float = 0.0) -> None:
+        """Drop the connection of the next query that contains `text`, `after` seconds from its arrival.
+
+        The query begins `late` seconds from its arrival.
+        """
+        self._post("/fault", json.dumps(asdict(Fault(text, lose=after, late=late))))
 
     def hold_answer(self, text: str, seconds: float) -> None:
         """Keep back the answer to the next query that contains `text` for some seconds."""

@@ -34,6 +34,9 @@ from stepwell.errors import CannotConnect, ConnectionLost, LockLost, Refused, St
 UNREACHABLE = 60.0
 """Seconds a server may be unreachable while a statement on it is followed."""
 
+UNREAD = 3.0
+"""Seconds in which a server may still read and begin a statement whose connection was lost."""
+
 CHDB_PATIENCE = 900.0
 """Seconds to wait for another Stepwell process to let go of a chDB folder."""
 
@@ -177,7 +180,8 @@ class ClickhouseDatabase:
 
     def _follow(self, tag: str, lost: Refused) -> None:
         """A connection that ended is not a statement that failed: watch it on the server, and report how it ended."""
-        silent_since = time.monotonic()
+        lost_at = silent_since = time.monotonic()
+        begun = False
         while time.monotonic() - silent_since < UNREACHABLE:
             try:
                 running = self._look(tag)
@@ -185,13 +189,15 @@ class ClickhouseDatabase:
                 time.sleep(POLL)
                 continue
             silent_since = time.monotonic()
+            begun = begun or running is not None
             if running is None:
                 ending = catalog.ending(self, tag)
-                if ending is None:
+                if ending is None and (begun or silent_since - lost_at > UNREAD):
                     break
-                if ending.end is End.FINISHED:
+                if ending and ending.end is End.FINISHED:
                     return
-                raise by_code(ending.code, ending.said)
+                if ending:
+                    raise by_code(ending.code, ending.said)
             time.sleep(POLL)
         raise lost
 
