@@ -97,7 +97,7 @@ class MemoryLimit(Refused):
 class Denied(Refused):
     """The user lacks a privilege."""
 
-    advice = "Grant the privilege named above to Stepwell's user and run `stepwell up` again."
+    advice = "Grant the privilege named above to Stepwell's user and run the same command again."
 
 
 # --- reaching and locking a database --------------------------------------------------------------------------
@@ -627,6 +627,23 @@ class LedgerTooOld(StepwellError):
             said=said,
             now="no job was run and no row changed",
             do=f"Have somebody who may add it: {statement};",
+        )
+
+
+class LedgerDenied(StepwellError):
+    """Whoever runs this may not read the ledger, or not write to it; or its server takes no writes."""
+
+    exit_code = 6
+
+    def __init__(self, name: str, user: str, act: str, said: str) -> None:
+        who = f"user {user!r} may not" if user else "we may not"
+        super().__init__(
+            f"{who} {act} the ledger in database {name!r}",
+            said=said,
+            now="nothing was changed",
+            do="Run the same command as a user who may, on a server that is no read-only copy; or grant this one\n"
+            f"{'SELECT' if act == 'read' else 'SELECT, INSERT, UPDATE and DELETE'} on the tables whose names begin "
+            "with stepwell_.",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -260,12 +260,26 @@ class Project:
     @contextmanager
     def ledger(self) -> Iterator[Database]:
         """The ledger's database, connected, its tables made and its jobs registered; closed after the block."""
-        from stepwell.jobs import service
+        from stepwell.ledger import tables
+        from stepwell.ledger.jobs import Ledger
 
+        with self._connected_ledger() as database, tables.to_write(database):
+            Ledger(database).register(definition.name for definition in self.jobs())
+            yield database
+
+    @contextmanager
+    def looking(self) -> Iterator[Database]:
+        """The ledger for those who only look, who may be users that may only read; closed after the block."""
+        from stepwell.ledger import tables
+
+        with self._connected_ledger() as database, tables.to_read(database) as ledger:
+            yield ledger
+
+    @contextmanager
+    def _connected_ledger(self) -> Iterator[Database]:
         database = self.open(self.config.ledger)
         database.connect()
         try:
-            service.prepare(self.jobs(), database)
             yield database
         finally:
             database.close()
@@ -313,7 +327,7 @@ class Project:
         if not chosen:
             return []
         # A chDB folder that a worker has open must not hold up who only asks.
-        with self.ledger() as ledger:
+        with self.looking() as ledger:
             return overview.overview(chosen, ledger, partial(self._missing, patience=0.0), self.variables)
 
     def lazy(self, name: str) -> Lazy:
@@ -376,14 +390,18 @@ class Project:
         """Set limits such as `size=500` that hold from the job's next batch on; returns all. Raises BadRequest."""
         from stepwell.jobs import steer
 
+        job = self.job(name).name
+        if not assignments:
+            with self.looking() as ledger:
+                return steer.limits(ledger, job)
         with self.ledger() as ledger:
-            return steer.limit(ledger, self.job(name).name, assignments)
+            return steer.limit(ledger, job, assignments)
 
     def why(self, name: str, *key: object) -> list[Change]:
         """What a job changed in the row of this key, the newest first, with reasons. Raises BadRequest."""
         from stepwell.jobs import changes
 
-        with self.ledger() as ledger:
+        with self.looking() as ledger:
             return changes.why(ledger, self.job(name).name, key)
 
     def undo_job(
@@ -499,8 +517,9 @@ class Project:
         """What was kept, a check each; under one name where it is given. Raises BadRequest where nothing is."""
         from stepwell.ledger import snapshots
 
-        with self._check_site() as site:
-            kept = snapshots.find(site.ledger) if site.ledger else []
+        kept: list[Snapshot] = []
+        with suppress(LedgerNotRelational), self.looking() as ledger:
+            kept = snapshots.find(ledger)
         found = [one for one in kept if name in ("", one.name)]
         if name and not found:
             near = did_you_mean(name, (one.name for one in kept))
@@ -515,16 +534,11 @@ class Project:
         from stepwell.ledger import tables
 
         release = snapshots.release_of(s.reference for name in self.config.databases for s in self.scripts(name))
-        database = self.open(self.config.ledger)
-        if database.engine == "clickhouse":
+        if self.open(self.config.ledger).engine == "clickhouse":
             yield Site(self.open, None, release)
             return
-        database.connect()
-        try:
-            tables.create(database)
+        with self._connected_ledger() as database, tables.to_write(database):
             yield Site(self.open, database, release)
-        finally:
-            database.close()
 
     def _gate(self, reference: str, step: str) -> tuple[bool, str]:
         """Run a check for a step that would start: whether it holds, and that in words."""
@@ -606,16 +620,13 @@ class Project:
 
     def _progress(self, runbook: Runbook) -> Progress:
         from stepwell.checks import snapshots
-        from stepwell.ledger import tables
         from stepwell.runbook import evidence, facts
         from stepwell.schema import outlook
 
         wanted = {item.name for phase in runbook.sections for item in phase.items if item.kind == "doctor"}
         findings = self.doctor(*wanted) if wanted else []
         jobs = {job.name: job.reason for job in self.overview()}
-        with self.targets() as targets:
-            ledger = next(target.database for target in targets if target.database.name == self.config.ledger)
-            tables.create(ledger)
+        with self.targets() as targets, self.looking() as ledger:
             scripts = [script.reference for target in targets for script in target.scripts]
             found = facts.gather(
                 targets,

@@ -36,8 +36,9 @@ from stepwell.jobs import runner
 from stepwell.jobs.batch import Batch, Connections
 from stepwell.jobs.copying import copy_into, copy_rows
 from stepwell.jobs.definition import Definition, Job, Keyset
-from stepwell.jobs.service import prepare
 from stepwell.jobs.sources import Condition, Range
+from stepwell.ledger.jobs import Ledger
+from stepwell.ledger.tables import create
 
 COLUMNS = ["id", "size", "price", "moment", "day", "words", "data", "weight", "flag", "document"]
 TABLES = {
@@ -910,7 +911,8 @@ def test_what_writers_do_beside_a_copy_is_not_taken_for_copied(new_side: Callabl
     site = runner.Site(lambda name: open_database(name, sides[name].url, Path("/")), "state", {})
     ledger = site.open("state")
     ledger.connect()
-    prepare([definition], ledger)
+    create(ledger)
+    Ledger(ledger).register([definition.name])
     ledger.close()
     assert runner.run(definition, site).state == "complete"
     for writer in writers:

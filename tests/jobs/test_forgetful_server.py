@@ -41,7 +41,7 @@ def test_a_batch_that_a_dying_server_forgets_is_forgotten_with_its_record_unless
     url = forgetful.new_database()
     fill(url, 100)
     project = make(tmp_path, {"state": url}, {"add": add_job("records: n, seen")})
-    done(project("job", "list"))
+    done(project("job", "resume", "add"))  # makes its row in the ledger
     loaded = Project.load(project.folder, {"STATE_DB_URL": url})
     connections = Connections(loaded.open)
     do_one_batch(loaded, connections)

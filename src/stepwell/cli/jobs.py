@@ -238,7 +238,7 @@ def _remarks(one: Overview) -> list[str]:
 def _show(project: Project, name: str, output: Output) -> int:
     definition = project.job(name)
     [one] = project.overview(name)
-    with project.ledger() as ledger:
+    with project.looking() as ledger:
         failures = Ledger(ledger).failures(definition.name)
     output.line(": ".join(filter(None, [definition.reference, definition.about])))
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from types import TracebackType
 
 from stepwell.databases.database import Database
-from stepwell.errors import Fenced, StepwellError
+from stepwell.errors import Denied, Fenced, StepwellError
 from stepwell.ledger.jobs import JobState, Ledger
+from stepwell.ledger.tables import denied
 
 LEASE = 30.0
 """Seconds after which a worker that says nothing is taken for dead."""
@@ -41,6 +42,10 @@ class Lease:
         self._database.connect()
         try:
             self.state = Ledger(self._database).acquire(self._job, self._seconds)
+        except Denied as error:
+            trouble = denied(self._database, "write to", error)
+            self._database.close()
+            raise trouble from None
         except BaseException:
             self._database.close()
             raise

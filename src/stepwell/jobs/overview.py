@@ -55,9 +55,10 @@ class Overview:
 def overview(
     definitions: Sequence[Definition], ledger: Database, missing: Missing, environment: Mapping[str, str]
 ) -> list[Overview]:
-    """Every job and its state; the jobs are registered. Reads only."""
+    """Every job and its state. Reads only."""
     book = Ledger(ledger)
-    states, now = book.read_all(), book.clock()
+    states = {d.name: JobState(d.name) for d in definitions} | book.read_all()
+    now = book.clock()
     shown = {d.name: _shown(d, states[d.name], now, environment) for d in definitions}
     asked = [d for d in definitions if shown[d.name] == "pending" and d.requires]
     waiting, trouble = _waits(asked, missing)

@@ -13,7 +13,7 @@ from stepwell.jobs import runner
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.runner import Outcome, Site
 from stepwell.ledger.jobs import JobState, Ledger
-from stepwell.ledger.tables import create, upgrade
+from stepwell.ledger.tables import upgrade
 
 Missing = Callable[[Definition], list[str]]
 """What of a job's requirements is not complete now, as references with notes."""
@@ -53,12 +53,6 @@ def _step(definition: Definition, state: JobState | None, ledger: Ledger) -> Ste
         note=note,
         holds=definition.gates,
     )
-
-
-def prepare(definitions: Sequence[Definition], ledger: Database) -> None:
-    """Make the ledger's tables and a row for every job."""
-    create(ledger)
-    Ledger(ledger).register(definition.name for definition in definitions)
 
 
 def run_one(

@@ -83,6 +83,12 @@ def _go_on(ledger: Database, job: str, states: str) -> None:
     )
 
 
+def limits(ledger: Database, job: str) -> Limits:
+    """The limits that hold now."""
+    state = Ledger(ledger).read(job)
+    return Limits.load(state.limits if state else "")
+
+
 def limit(ledger: Database, job: str, assignments: Sequence[str]) -> Limits:
     """Set limits such as `size=500`, `target=30ms`; returns all that hold now. Raises BadRequest."""
     with ledger.transaction():

@@ -12,7 +12,6 @@ import os
 import socket
 import uuid
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -36,26 +35,27 @@ def this_process() -> str:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A job's row. Times are seconds since 1970 by the ledger's clock, 0 for never; `rows_left` is -1 when unknown.
+    """A job's row; one that has none yet is as these defaults say.
 
+    Times are seconds since 1970 by the ledger's clock, 0 for never; `rows_left` is -1 when unknown.
     `worked` is when a batch was begun last, or a pass ended.
     """
 
     job: str
-    state: str
-    token: int
-    holder: str
-    lease_until: float
-    place: str
-    next_batch: int
-    quiet_passes: int
-    rows_done: int
-    rows_left: int
-    limits: str
-    held_by: str
-    started: float
-    worked: float
-    finished: float
+    state: str = "pending"
+    token: int = 0
+    holder: str = ""
+    lease_until: float = 0.0
+    place: str = ""
+    next_batch: int = 1
+    quiet_passes: int = 0
+    rows_done: int = 0
+    rows_left: int = -1
+    limits: str = ""
+    held_by: str = ""
+    started: float = 0.0
+    worked: float = 0.0
+    finished: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,11 @@ class Ledger:
         known = set(self.read_all())
         for job in jobs:
             if job not in known:
-                with suppress(Refused):  # another worker was quicker
+                try:
                     self.database.query("INSERT INTO stepwell_job (job) VALUES (?)", (job,))
+                except Refused:
+                    if self.read(job) is None:  # else another worker was quicker
+                        raise
 
     def acquire(self, job: str, lease: float) -> JobState:
         """Take the lease for `lease` seconds, with a new token. Raises LeaseHeld."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
 
+from stepwell.databases import open_database
 from stepwell.databases.database import Database
-from stepwell.errors import LedgerNotRelational, LedgerTooOld, Refused
+from stepwell.errors import Denied, LedgerDenied, LedgerNotRelational, LedgerTooOld, Refused
 
 # {text} has no limit but the engine's own, where MySQL's TEXT ends at 64 kB. Its names and keys compare by their bytes.
 TEXT = {"postgres": "TEXT", "mysql": "LONGTEXT", "sqlite": "TEXT"}
@@ -176,15 +181,63 @@ TABLES = (
 
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
 _COLUMN = re.compile(r"^      ([a-z_]+) (.+?),?$", re.MULTILINE)
+_WANTED = {_TABLE.findall(statement)[0]: dict(_COLUMN.findall(statement)) for statement in TABLES}
+
+
+@contextmanager
+def to_write(database: Database) -> Iterator[Database]:
+    """The ledger, its tables made. Raises LedgerNotRelational, LedgerTooOld, LedgerDenied."""
+    try:
+        create(database)
+        yield database
+    except Denied as error:
+        raise denied(database, "write to", error) from None
+
+
+@contextmanager
+def to_read(database: Database) -> Iterator[Database]:
+    """The ledger as it is, or an empty one in memory where there is none yet. To look writes nothing.
+
+    Only what an older Stepwell's ledger lacks is added. Raises LedgerNotRelational, LedgerTooOld, LedgerDenied.
+    """
+    _refuse_clickhouse(database)
+    try:
+        whole = _are_whole(database)
+    except Denied as error:
+        raise denied(database, "read", error) from None
+    if whole:
+        yield database
+    elif database.columns("stepwell_job"):
+        with to_write(database):
+            yield database
+    else:
+        empty = open_database(database.name, "sqlite:///:memory:", Path())
+        empty.connect()
+        try:
+            create(empty)
+            yield empty
+        finally:
+            empty.close()
+
+
+def denied(database: Database, act: Literal["read", "write to"], error: Denied) -> LedgerDenied:
+    """What to raise where our user may not do so with a ledger."""
+    user = ""
+    if database.engine != "sqlite":
+        with suppress(Refused):
+            [(user,)] = database.query("SELECT current_user")
+    return LedgerDenied(database.name, str(user), act, error.said)
 
 
 def create(database: Database) -> None:
     """Make the tables where they are missing, and add the columns that tables of an older Stepwell lack.
 
-    Raises LedgerNotRelational for ClickHouse, which has no transactions, and LedgerTooOld.
+    One look, where nothing is missing. Raises LedgerNotRelational for ClickHouse, which has no transactions, and
+    LedgerTooOld.
     """
-    if database.engine == "clickhouse":
-        raise LedgerNotRelational(database.name)
+    _refuse_clickhouse(database)
+    if _are_whole(database):
+        return
     engine = database.engine
     for statement in TABLES:
         try:
@@ -194,15 +247,27 @@ def create(database: Database) -> None:
     upgrade(database)
 
 
+def _refuse_clickhouse(database: Database) -> None:
+    if database.engine == "clickhouse":
+        raise LedgerNotRelational(database.name)
+
+
+def _are_whole(database: Database) -> bool:
+    """Whether all tables are there, with all columns: one statement, for each command asks. Raises Denied."""
+    looks = [f"EXISTS (SELECT {', '.join(columns)} FROM {table} WHERE 1 = 0)" for table, columns in _WANTED.items()]
+    try:
+        database.query(f"SELECT {', '.join(looks)}")
+    except Denied:
+        raise
+    except Refused:
+        return False
+    return True
+
+
 def upgrade(database: Database) -> None:
     """Add the columns that tables of an older Stepwell lack. Raises LedgerTooOld where that is refused."""
-    wanted = {_TABLE.findall(statement)[0]: dict(_COLUMN.findall(statement)) for statement in TABLES}
-    looks = [f"EXISTS (SELECT {', '.join(columns)} FROM {table} WHERE 1 = 0)" for table, columns in wanted.items()]
-    try:
-        database.query(f"SELECT {', '.join(looks)}")  # one look, for each command takes it
-    except Refused:
-        for table, columns in wanted.items():
-            _add_missing(database, table, columns)
+    for table, columns in _WANTED.items():
+        _add_missing(database, table, columns)
 
 
 def _add_missing(database: Database, table: str, columns: dict[str, str]) -> None:

@@ -90,12 +90,12 @@ def gather(
 ) -> Facts:
     """All evidence there is; `jobs` are those of the project, with why each makes no progress.
 
-    The ledger's tables are there. Raises Refused.
+    Raises Refused.
     """
     book = Ledger(ledger)
     found = Facts(
         scripts={state.reference: state for state in scripts},
-        jobs=book.read_all(),
+        jobs={job: JobState(job) for job in jobs} | book.read_all(),
         reasons=jobs,
         failed={job: len(book.failures(job)) for job in jobs},
         left={job: count_changed(ledger, job) for job in jobs},

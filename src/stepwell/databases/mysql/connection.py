@@ -37,7 +37,8 @@ KINDS: dict[type[Refused], frozenset[int]] = {
     ConnectionLost: frozenset({0, 1053, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2055, 4031}),
     DiskFull: frozenset({1021, 1114, 1878}),
     MemoryLimit: frozenset({5, 1037, 1038, 1041}),
-    Denied: frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1410, 1419}),
+    # The last are of servers that only read.
+    Denied: frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1410, 1419, 1290, 1792, 1836}),
 }
 FIELDS = {
     "number": (0, 1, 2, 3, 4, 5, 8, 9, 13, 246),

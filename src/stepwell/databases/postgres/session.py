@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from stepwell.databases.stream import Stream
 
 KINDS: dict[str, type[Refused]] = {
+    "25006": Denied,  # on a server, or by a user, that only reads
     "42501": Denied,
     "53100": DiskFull,
     "53200": MemoryLimit,
