@@ -379,12 +379,15 @@ class Project:
 
         return await embedded.beside(lambda stop: self.run_job(name, tell, stop), stop)
 
-    def steer_job(self, name: str, word: Word) -> None:
-        """Tell a job to `pause`, `resume`, `cancel` or `retry`, wherever it runs. Raises BadRequest."""
+    def steer_job(self, name: str, word: Word) -> bool:
+        """Tell a job to `pause`, `resume`, `cancel` or `retry`, wherever it runs. Raises BadRequest.
+
+        False where there is nothing to do: a complete job is neither paused nor cancelled.
+        """
         from stepwell.jobs import steer
 
         with self.ledger() as ledger:
-            steer.steer(ledger, self.job(name).name, word)
+            return steer.steer(ledger, self.job(name).name, word)
 
     def limit_job(self, name: str, assignments: Sequence[str] = ()) -> Limits:
         """Set limits such as `size=500` that hold from the job's next batch on; returns all. Raises BadRequest."""

@@ -197,13 +197,32 @@ def test_a_long_pause_between_batches_ends_when_it_is_taken_away(tmp_path: Path,
     assert wrong_rows(url) == []
 
 
-def test_resume_leaves_a_complete_job_complete_and_retry_a_paused_one_paused(tmp_path: Path, url: str) -> None:
+@pytest.mark.parametrize("word", ["pause", "cancel", "resume", "retry"])
+def test_a_complete_job_stays_complete_whatever_is_said_to_it(tmp_path: Path, url: str, word: str) -> None:
     fill(url, 10)
-    project = make(tmp_path, {"state": url}, {"add": add_job()})
+    scripts = {"state/0001_after": "-- requires: job/add\nCREATE TABLE after_all (a INT);"}
+    project = make(tmp_path, {"state": url}, {"add": add_job()}, scripts)
     run(project, "add")
-    assert done(project("job", "resume", "add")) == "job/add is complete\n"
-    done(project("job", "pause", "add"))
-    assert done(project("job", "retry", "add")).startswith("job/add is paused\n")
+    assert done(project("job", word, "add")) == f"job/add is complete: nothing to {word}\n"
+    assert json.loads(done(project("job", word, "add", "--json"))) == {"job": "add", "state": "complete"}
+    assert [act["act"] for act in json.loads(done(project("history", "--json")))["acts"]] == ["completed", "started"]
+    assert done(project("up")).splitlines()[-1] == "applied 1, skipped 0"
+    fill(url, 5, start=11)
+    assert run(project, "add")["rows_done"] == 15  # and looks for late arrivals as before
+
+
+def test_what_a_person_said_of_a_job_stays_until_it_is_taken_back(tmp_path: Path, url: str) -> None:
+    fill(url, 10)
+    project = make(tmp_path, {"state": url}, {"judge.py": JUDGE})
+    done(project("job", "pause", "judge"))
+    assert done(project("job", "retry", "judge")).startswith("job/judge is paused: nothing to retry\n")
+    assert done(project("job", "cancel", "judge")) == "job/judge is cancelled\n"
+    assert done(project("job", "pause", "judge")) == "job/judge is cancelled: nothing to pause\n"
+    assert done(project("job", "resume", "judge")).startswith("job/judge is pending\n")
+    run(project, "judge")
+    done(project("job", "undo", "judge", "--yes"))
+    assert done(project("job", "pause", "judge")) == "job/judge is undone: nothing to pause\n"
+    assert done(project("job", "cancel", "judge")) == "job/judge is undone: nothing to cancel\n"
 
 
 # --- up --wait --------------------------------------------------------------------------------------------

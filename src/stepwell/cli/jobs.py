@@ -288,9 +288,9 @@ def _progress(one: Overview, rate: float) -> str:
 
 
 def _steer(project: Project, options: argparse.Namespace, output: Output) -> int:
-    project.steer_job(options.name, options.job_command)
+    steered = project.steer_job(options.name, options.job_command)
     [one] = project.overview(options.name)
-    output.line(f"job/{one.name} is {one.state}")
+    output.line(f"job/{one.name} is {one.state}{'' if steered else f': nothing to {options.job_command}'}")
     if one.reason and options.job_command in ("resume", "retry"):
         output.line(f"  {one.reason}")
     output.result({"job": one.name, "state": one.state})

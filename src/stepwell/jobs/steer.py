@@ -17,32 +17,50 @@ ACTS = {"pause": "paused", "resume": "resumed", "cancel": "cancelled", "retry": 
 """What history calls it."""
 
 
-def steer(ledger: Database, job: str, word: Word) -> None:
-    """Do as the word says."""
-    {"pause": pause, "resume": resume, "cancel": cancel, "retry": retry}[word](ledger, job)
-    events.add(ledger, f"job/{job}", ACTS[word])
+def steer(ledger: Database, job: str, word: Word) -> bool:
+    """Do as the word says; False where there is nothing to do."""
+    done = {"pause": pause, "resume": resume, "cancel": cancel, "retry": retry}[word](ledger, job)
+    if done:
+        events.add(ledger, f"job/{job}", ACTS[word])
+    return done
 
 
-def pause(ledger: Database, job: str) -> None:
-    """Begin no further batch until `resume`."""
-    Ledger(ledger).update(job, None, state="paused")
+def pause(ledger: Database, job: str) -> bool:
+    """Begin no further batch until `resume`. False for a job that is complete, cancelled or undone, and stays so."""
+    return _halt(ledger, job, "paused", "'pending', 'running', 'stalled', 'paused'")
 
 
-def cancel(ledger: Database, job: str) -> None:
-    """Begin no further batch for good; what is done stays."""
-    Ledger(ledger).update(job, None, state="cancelled")
+def cancel(ledger: Database, job: str) -> bool:
+    """Begin no further batch for good; what is done stays. False for a job that is complete or undone."""
+    return _halt(ledger, job, "cancelled", "'pending', 'running', 'stalled', 'paused', 'cancelled'")
 
 
-def resume(ledger: Database, job: str) -> None:
-    """Let a job go on that was paused, cancelled, undone, or stalled; any other is left as it is."""
+def _halt(ledger: Database, job: str, state: str, states: str) -> bool:
+    """Give a job in one of these states another, which nothing but a person's word takes away."""
+    ledger.query(f"UPDATE stepwell_job SET state = ? WHERE job = ? AND state IN ({states})", (state, job))
+    found = Ledger(ledger).read(job)
+    return found is not None and found.state == state
+
+
+def resume(ledger: Database, job: str) -> bool:
+    """Let a job go on that was paused, cancelled, undone, or stalled. False for any other, which is left as it is."""
+    before = Ledger(ledger).read(job)
     _go_on(ledger, job, "'paused', 'cancelled', 'undone', 'stalled'")
+    return before is not None and before.state in ("paused", "cancelled", "undone", "stalled")
 
 
-def retry(ledger: Database, job: str) -> None:
-    """Have the failed rows tried again by the next pass, and a stalled job go on. Paused or cancelled, it stays so."""
+def retry(ledger: Database, job: str) -> bool:
+    """Have the failed rows tried again by the next pass, and a stalled job go on. Paused or cancelled, it stays so.
+
+    False where no row has failed; a complete job stays complete then.
+    """
     with ledger.transaction():
+        before = Ledger(ledger).read(job)
+        if not Ledger(ledger).failures(job) and before and before.state != "stalled":
+            return False
         Ledger(ledger).retry_failures(job)
         _go_on(ledger, job, "'stalled', 'complete', 'pending', 'running'")
+    return True
 
 
 def reopen(ledger: Database, job: str, from_the_start: bool) -> None:
