@@ -891,6 +891,20 @@ class NotExact(StepwellError):
         )
 
 
+class RowDiffers(StepwellError):
+    """The target of a copy has a row of the same key with other values."""
+
+    def __init__(self, table: str, row: str, columns: Sequence[str]) -> None:
+        super().__init__(
+            f"{table} has other values where {row}: {', '.join(columns)}",
+            now="this row was not copied, and is as it was in both tables",
+            do="A copy that died may have left it, and a writer changed the source since;\n"
+            "or somebody else wrote it. Where nobody but the job writes rows there that\n"
+            "are still to be copied, say batch.copy(…, replace=True); else correct or\n"
+            "delete the row there. Then have it tried again: stepwell job retry NAME",
+        )
+
+
 def shorten(text: str, width: int = 68) -> str:
     """A statement on one line of at most `width` characters."""
     line = " ".join(text.split())

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any, Protocol, cast
 
 from stepwell.databases.database import Database
-from stepwell.errors import NotExact, Refused, StepwellError
+from stepwell.errors import NotExact, Refused, RowDiffers, StepwellError
 
 LONGEST = 60
 """Characters of a value that a message shows."""
@@ -74,6 +74,14 @@ class Pair:
         return self.wire is not Kind.BYTES or (self.source.raw and self.target.raw)
 
 
+class There(Enum):
+    """What becomes of a row whose key the target has already."""
+
+    LEFT = "is left as it is, and not looked at"
+    COMPARED = "must be the same, or the copy stops"
+    REPLACED = "is made the same"
+
+
 class Incoming(Protocol):
     """Rows on their way into a table, in a block, where the database has transactions within an open one."""
 
@@ -82,13 +90,13 @@ class Incoming(Protocol):
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None: ...
 
     def land(self, lines: bytes) -> None:
-        """Add those rows of whole tab-separated lines that are not there yet. Raises NotExact."""
+        """Add those rows of whole tab-separated lines that are not there yet. Raises NotExact and RowDiffers."""
 
     def fetch(self, source: Database, select: str, found: str, parameters: Sequence[Any]) -> int | None:
         """Before the block: have the server read the rows from the source by itself, and add those not there yet.
 
         `select` gives their texts, `found` is its part from FROM on. Returns how many rows there were, None where it
-        can't, and they must come through this process. Raises NotExact.
+        can't, and they must come through this process. Raises NotExact and RowDiffers.
         """
 
 
@@ -98,8 +106,8 @@ class Side(Protocol):
     IN_TRANSACTION: bool
     """Whether what `prepare` sets ends with the transaction, so that one must be open."""
 
-    Landing: Callable[[Any, str, Sequence[Pair], Sequence[str]], Incoming]
-    """Of a database, a table, the columns, and those of it by which rows are known that are there already."""
+    Landing: Callable[[Any, str, Sequence[Pair], Sequence[str], There], Incoming]
+    """Of a database, a table, the columns, those of it by which rows are known that are there, and what of these."""
 
     def columns(self, database: Any, table: str) -> list[Column]:
         """The columns of a table, spelled as in SQL; none where there is no such table."""
@@ -160,6 +168,13 @@ def _shown(value: str | None) -> str:
 
 def not_exact(table: str, pair: Pair, said: str) -> NotExact:
     return NotExact(f"{table}.{pair.target.name}", f"{pair.source.type} to {pair.target.type}", said)
+
+
+def row_differs(table: str, pairs: Sequence[Pair], key: Sequence[str], row: Sequence[Any]) -> RowDiffers:
+    """The error for a row that is there and not the same: `row` has its key, then for each pair whether it differs."""
+    named = " and ".join(f"{name} = {_shown(str(value))}" for name, value in zip(key, row, strict=False))
+    differing = [pair.target.name for pair, differs in zip(pairs, row[len(key) :], strict=True) if differs]
+    return RowDiffers(table, named, differing)
 
 
 def require_text(table: str, pairs: Sequence[Pair], lines: bytes, nul: bool = True) -> None:

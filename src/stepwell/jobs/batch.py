@@ -11,6 +11,7 @@ from typing import Any
 
 from stepwell.databases.database import Command, Database
 from stepwell.databases.lexing import Kind, tokens
+from stepwell.databases.transfer import There
 from stepwell.errors import StepwellError
 from stepwell.jobs.definition import Definition, Groups
 from stepwell.jobs.rows import Place, add, remove, values_of
@@ -238,14 +239,18 @@ class Batch:
         if reason:
             self.reason(key, reason)
 
-    def copy(self, *, to: str, table: str, columns: Sequence[str] | Mapping[str, str], key: Sequence[str] = ()) -> int:
+    def copy(
+        self, *, to: str, table: str, columns: Sequence[str] | Mapping[str, str], key: Sequence[str] = (),
+        replace: bool = False,
+    ) -> int:  # fmt: skip
         """Copy these columns of the batch's rows into `table` of the database `to`, exactly; how many rows it has.
 
-        Rows whose key `table` has already are left out, so a batch can be repeated. `key` are columns of `table`;
-        where none are named, those that the source's own key is copied into. Where a condition says which rows are
-        left, they are held as they are until the batch is done: what makes it untrue is true of the rows copied.
+        Rows whose key `table` has already are not added again, so a batch can be repeated. `key` are columns of
+        `table`; where none are named, those that the source's own key is copied into. Where a condition says which
+        rows are left, they are held as they are until the batch is done: what makes it untrue is true of the rows
+        copied, and one that `table` has with other values is refused. With `replace` it is made the same.
 
-        Raises NotExact, BadRequest, Refused.
+        Raises NotExact, RowDiffers, BadRequest, Refused.
         """
         from stepwell.jobs.copying import copy_into
 
@@ -262,6 +267,7 @@ class Batch:
             into=table,
             condition=Condition(self.condition, self.parameters),
             key=key,
+            there=There.REPLACED if replace else There.COMPARED if source.where else There.LEFT,
         )
 
     def _commit(self) -> None:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 
 from stepwell.databases import transfer
 from stepwell.databases.database import Database
-from stepwell.databases.transfer import Column, Pair, not_exact
+from stepwell.databases.transfer import Column, Pair, There, not_exact
 from stepwell.errors import BadRequest, did_you_mean
 from stepwell.jobs.sources import Condition
 
@@ -31,15 +31,16 @@ def copy_rows(
     condition: Condition = ALL,
     key: Sequence[str] = (),
     fresh: bool = False,
+    there: There = There.LEFT,
 ) -> int:
     """Copy the rows of `table` that the condition finds into the table `into` of another database; how many it found.
 
     `into` is `table` when empty. `key` are the target's columns by which rows are unique: a row whose key the target
-    has already is left out, so a copy can be repeated. `fresh` says that nothing of it can be there yet, which saves
-    looking; without a key, ClickHouse takes fresh copies only, for it has no transactions. A relational target
-    is written in one transaction.
+    has already is not added again, so a copy can be repeated, and `there` says what becomes of it. `fresh` says that
+    nothing of it can be there yet, which saves looking; without a key, ClickHouse takes fresh copies only, for it has
+    no transactions. A relational target is written in one transaction.
 
-    Raises NotExact for a value that the target can't hold as it is, BadRequest, and Refused and its kinds.
+    Raises NotExact for a value that the target can't hold as it is, RowDiffers, BadRequest, and Refused and its kinds.
     """
     with ExitStack() as stack:
         if transfer.of(source).IN_TRANSACTION:
@@ -47,8 +48,9 @@ def copy_rows(
         if target.transactional and target is not source:
             stack.enter_context(target.transaction())
         return copy_into(
-            source, target, table=table, columns=columns, into=into, condition=condition, key=key, fresh=fresh
-        )
+            source, target, table=table, columns=columns, into=into, condition=condition, key=key, fresh=fresh,
+            there=there,
+        )  # fmt: skip
 
 
 def copy_into(
@@ -61,6 +63,7 @@ def copy_into(
     condition: Condition = ALL,
     key: Sequence[str] = (),
     fresh: bool = False,
+    there: There = There.LEFT,
 ) -> int:
     """The same within transactions that are open on both databases, where they have them."""
     into = into or table
@@ -76,7 +79,7 @@ def copy_into(
     found = f"FROM {table} WHERE ({condition.text})"
     values = (theirs.text(pair.source, pair.wire, theirs.quote(pair.source.name)) for pair in pairs)
     select = f"SELECT {', '.join(f'{value} AS c{place}' for place, value in enumerate(values))} {found}"
-    landing = ours.Landing(target, into, pairs, () if fresh else tuple(key))
+    landing = ours.Landing(target, into, pairs, () if fresh else tuple(key), there)
     fetched = landing.fetch(source, select, found, condition.parameters)
     if fetched is not None:
         return fetched

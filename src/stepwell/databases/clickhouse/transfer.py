@@ -16,12 +16,12 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from stepwell.databases.clickhouse import reach
+from stepwell.databases.clickhouse import checksums, reach
 from stepwell.databases.clickhouse.names import literal, parse
 from stepwell.databases.clickhouse.names import quote as quoted
 from stepwell.databases.database import Command, Database
-from stepwell.databases.transfer import Column, Kind, OutOfReach, Pair, blame, not_exact
-from stepwell.errors import Refused
+from stepwell.databases.transfer import Column, Kind, OutOfReach, Pair, There, blame, not_exact, row_differs
+from stepwell.errors import BadRequest, Refused
 
 if TYPE_CHECKING:
     from stepwell.databases.clickhouse import ClickhouseDatabase
@@ -168,14 +168,22 @@ def _bad(pair: Pair, came: str, value: str) -> str:
     return f"({differs})" if target.nullable else f"(isNull({came}) OR ({differs}))"
 
 
+def _differ(pair: Pair, one: str, other: str) -> str:
+    """SQL that is true where two values of the target's column are not the same."""
+    one, other = text(pair.target, Kind.PLAIN, one), text(pair.target, Kind.PLAIN, other)
+    return f"NOT ifNull({one} = {other}, isNull({one}) AND isNull({other}))"
+
+
 class Landing:
     """Rows on their way into a table, from a stage in memory or from any other `origin` with columns of text.
 
     Where rows may be there already, the key tells. `FROM` an origin is read twice then: once for the keys that it has.
     """
 
-    def __init__(self, database: ClickhouseDatabase, table: str, pairs: Sequence[Pair], key: Sequence[str]) -> None:
-        self._database, self._pairs, self._key = database, pairs, key
+    def __init__(
+        self, database: ClickhouseDatabase, table: str, pairs: Sequence[Pair], key: Sequence[str], there: There
+    ) -> None:
+        self._database, self._pairs, self._key, self._there = database, pairs, key, there
         self._home, name = database.qualified(parse(table))
         self._name, self._table = table, quoted(self._home, name)
         self._texts = [f"c{place}" for place in range(len(pairs))]
@@ -187,6 +195,11 @@ class Landing:
         for pair in self._pairs:
             if pair.target.family in OPAQUE:
                 raise not_exact(table, pair, f"a text read as {pair.target.family} may not be the same value again")
+        if self._there is There.REPLACED and not checksums.relation(self._database, table).endswith(" FINAL"):
+            raise BadRequest(
+                f"ClickHouse does not replace rows of {table}",
+                "Copy into a table with ENGINE = ReplacingMergeTree, or without replace: rows that differ are named.",
+            )
 
     def _follow(self, rows: str) -> None:
         """Wait for the end of what an earlier copy of these rows has at work: a server goes on when its client dies."""
@@ -249,7 +262,10 @@ class Landing:
             self._database.query(f"DROP TABLE IF EXISTS {quoted(self._home, str(name))} SYNC")
 
     def land(self, lines: bytes) -> None:
-        """Add those rows of whole lines that are not there yet, at the end at the latest. Raises NotExact."""
+        """Add those rows of whole lines that are not there yet, at the end at the latest.
+
+        Raises NotExact and RowDiffers.
+        """
         self._database.load(self._stage, self._texts, lines)
         self._staged += len(lines)
         if self._staged >= STAGED:
@@ -258,8 +274,8 @@ class Landing:
             self._staged = 0
 
     def _draw(self, origin: str) -> None:
-        """Add those rows of an origin that are not there yet, in one statement. Raises NotExact."""
-        command = Command(text=self._insert(origin), tag=f"{self._tag} {uuid.uuid4()}")
+        """Add those rows of an origin that are not there yet, in one statement. Raises NotExact and RowDiffers."""
+        command = Command(text=self._insert(origin, self._finds_some(origin)), tag=f"{self._tag} {uuid.uuid4()}")
         try:
             self._database.send(command.text, command)
         except Refused as error:
@@ -279,11 +295,53 @@ class Landing:
         bad = _bad(pair, came, _value(pair, pair.target.type, came))
         return self._database.query(f"SELECT toString({came}) FROM {origin} WHERE {bad} LIMIT 1 {_settings()}")
 
-    def _is_empty(self) -> bool:
-        """Whether the table has no row at all, and so none of ours: then there is nothing to leave out."""
-        return not self._database.query(f"SELECT 1 FROM {self._table} LIMIT 1")
+    def _finds_some(self, origin: str) -> bool:
+        """Whether there may be rows that are to be left out. Raises RowDiffers where they are not the same."""
+        # A table that replaces rows does so with those that come last.
+        if not self._key or self._there is There.REPLACED:
+            return False
+        if not self._database.query(f"SELECT 1 FROM {self._table} LIMIT 1"):
+            return False
+        if self._there is There.LEFT:
+            return True
+        if not self._database.query(f"SELECT 1 {self._those_there(origin)} LIMIT 1 {_settings()}"):
+            return False
+        self._require_same(origin)
+        return True
 
-    def _insert(self, origin: str) -> str:
+    def _those_there(self, origin: str, table: str = "") -> str:
+        """SQL from FROM on for the table's rows whose keys the origin has."""
+        theirs = ", ".join(map(quoted, self._key))
+        ours = ", ".join(f"assumeNotNull({self._value_of(name)})" for name in self._key)
+        return f"FROM {table or self._table} WHERE ({theirs}) IN (SELECT {ours} FROM {origin})"
+
+    def _value_of(self, name: str) -> str:
+        """SQL for what comes into a column of the target."""
+        [(place, pair)] = [(place, pair) for place, pair in enumerate(self._pairs) if pair.target.name == name]
+        return _value(pair, pair.target.type, f"c{place}")
+
+    def _require_same(self, origin: str) -> None:
+        """Raises RowDiffers."""
+        names = [pair.target.name for pair in self._pairs]
+        mine = ", ".join(f"{quoted(name)} AS t{place}" for place, name in enumerate(names))
+        come = ", ".join(f"{self._value_of(name)} AS v{place}" for place, name in enumerate(names))
+        same_key = " AND ".join(f"t{names.index(name)} = assumeNotNull(v{names.index(name)})" for name in self._key)
+        differ = [_differ(pair, f"t{place}", f"v{place}") for place, pair in enumerate(self._pairs)]
+        shown = ", ".join([*(f"toString(t{names.index(name)})" for name in self._key), *differ])
+        rows = self._database.query(
+            f"""
+            SELECT {shown}
+            FROM (SELECT {mine} {self._those_there(origin, checksums.relation(self._database, self._name))}) AS t
+            INNER JOIN (SELECT {come} FROM {origin}) AS s ON {same_key}
+            WHERE {" OR ".join(differ)}
+            LIMIT 1
+            {_settings()}
+            """
+        )
+        for row in rows:
+            raise row_differs(self._name, self._pairs, self._key, row)
+
+    def _insert(self, origin: str, some_are_there: bool) -> str:
         names = ", ".join(quoted(pair.target.name) for pair in self._pairs)
         values = [_value(pair, pair.target.type, f"c{place}") for place, pair in enumerate(self._pairs)]
         fields = ",\n  ".join(f"c{place}, {value} AS v{place}" for place, value in enumerate(values))
@@ -291,15 +349,11 @@ class Landing:
             f"NOT throwIf({_bad(pair, f'c{place}', f'v{place}')}, 'not exact: c{place}')"
             for place, pair in enumerate(self._pairs)
         ]
-        if self._key and not self._is_empty():
+        if some_are_there:
             place_of = {pair.target.name: place for place, pair in enumerate(self._pairs)}
             theirs = ", ".join(map(quoted, self._key))
             known = ", ".join(f"assumeNotNull(v{place_of[name]})" for name in self._key)
-            ours = ", ".join(f"assumeNotNull({values[place_of[name]]})" for name in self._key)
-            conditions.append(
-                f"({known}) NOT IN (\n  SELECT {theirs} FROM {self._table}"
-                f" WHERE ({theirs}) IN (SELECT {ours} FROM {origin})\n)"
-            )
+            conditions.append(f"({known}) NOT IN (\n  SELECT {theirs} {self._those_there(origin)}\n)")
         results = ", ".join(
             f"v{place}" if pair.target.nullable or pair.target.kind is Kind.ARRAY else f"assumeNotNull(v{place})"
             for place, pair in enumerate(self._pairs)

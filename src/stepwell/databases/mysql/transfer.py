@@ -8,7 +8,7 @@ from typing import Any
 from stepwell.databases.database import Database
 from stepwell.databases.lexing import Reader
 from stepwell.databases.mysql.names import quoted as quote
-from stepwell.databases.transfer import Column, Kind, Pair, blame, require_text
+from stepwell.databases.transfer import Column, Kind, Pair, There, blame, require_text, row_differs
 from stepwell.errors import Refused
 
 __all__ = ["IN_TRANSACTION", "Landing", "columns", "prepare", "quote", "text"]
@@ -108,8 +108,8 @@ class Landing:
     A temporary table holds each value twice: as the text that came, and in a column of the target's type.
     """
 
-    def __init__(self, database: Database, table: str, pairs: Sequence[Pair], key: Sequence[str]) -> None:
-        self._database, self._table, self._pairs, self._key = database, table, pairs, key
+    def __init__(self, database: Database, table: str, pairs: Sequence[Pair], key: Sequence[str], there: There) -> None:
+        self._database, self._table, self._pairs, self._key, self._there = database, table, pairs, key, there
         self._texts = [f"c{place}" for place in range(len(pairs))]
         self._mode: Sequence[Any] = ()
 
@@ -135,7 +135,7 @@ class Landing:
         return None
 
     def land(self, lines: bytes) -> None:
-        """Add those rows of whole lines that are not there yet. Raises NotExact."""
+        """Add those rows of whole lines that are not there yet. Raises NotExact and RowDiffers."""
         require_text(self._table, self._pairs, lines)
         database, places = self._database, range(len(self._pairs))
         database.load(STAGE, self._texts, lines)
@@ -144,6 +144,8 @@ class Landing:
             database.query(f"UPDATE {STAGE} SET {', '.join(map(self._set, places))}")
             if not database.query(f"SELECT 1 FROM {STAGE} WHERE {' OR '.join(map(self._bad, places))} LIMIT 1"):
                 database.query(self._insert())
+                if self._there is not There.LEFT and database.query("SELECT ROW_COUNT()")[0][0] < lines.count(b"\n"):
+                    self._look_at_those_there()
                 database.query(f"DELETE FROM {STAGE}")
                 return
         except Refused as error:
@@ -178,12 +180,36 @@ class Landing:
             same = f"CAST(CONVERT({again} USING utf8mb4) AS BINARY) <=> CAST({came} AS BINARY)"
         return f"NOT ({same})" if pair.target.nullable else f"({came} IS NULL OR NOT ({same}))"
 
+    def _look_at_those_there(self) -> None:
+        """Make the same those rows that were there before, or raise RowDiffers."""
+        own = [f"t.{quote(pair.target.name)}" for pair in self._pairs]
+        differ = [
+            f"NOT ({self._bytes(place, mine)} <=> {self._bytes(place, f's.v{place}')})"
+            for place, mine in enumerate(own)
+        ]
+        found = f"{self._same_key()} AND ({' OR '.join(differ)})"
+        if self._there is There.REPLACED:
+            changes = ", ".join(f"{mine} = s.v{place}" for place, mine in enumerate(own))
+            self._database.query(f"UPDATE {self._table} AS t, {STAGE} AS s SET {changes} WHERE {found}")
+            return
+        shown = ", ".join([*(f"t.{quote(name)}" for name in self._key), *differ])
+        # As INSERT … SELECT does, this has to see rows that came since the transaction's first look.
+        look = f"SELECT {shown} FROM {self._table} AS t, {STAGE} AS s WHERE {found} LIMIT 1 FOR UPDATE"
+        for row in self._database.query(look):
+            raise row_differs(self._table, self._pairs, self._key, row)
+
+    def _bytes(self, place: int, value: str) -> str:
+        """SQL for a value of the target as bytes: no collation takes two that differ for the same."""
+        return f"CAST({text(self._pairs[place].target, Kind.PLAIN, value)} AS BINARY)"
+
     def _insert(self) -> str:
         names = ", ".join(quote(pair.target.name) for pair in self._pairs)
         values = ", ".join(f"s.v{place}" for place in range(len(self._pairs)))
         text = f"INSERT INTO {self._table} ({names}) SELECT {values} FROM {STAGE} AS s"
         if not self._key:
             return text
+        return f"{text} WHERE NOT EXISTS (SELECT 1 FROM {self._table} AS t WHERE {self._same_key()})"
+
+    def _same_key(self) -> str:
         place_of = {pair.target.name: place for place, pair in enumerate(self._pairs)}
-        same = " AND ".join(f"t.{quote(name)} = s.v{place_of[name]}" for name in self._key)
-        return f"{text} WHERE NOT EXISTS (SELECT 1 FROM {self._table} AS t WHERE {same})"
+        return " AND ".join(f"t.{quote(name)} = s.v{place_of[name]}" for name in self._key)

@@ -7,7 +7,7 @@ from typing import Any
 
 from stepwell.databases.database import Database
 from stepwell.databases.postgres.names import quote
-from stepwell.databases.transfer import Column, Kind, Pair, blame, require_text
+from stepwell.databases.transfer import Column, Kind, Pair, There, blame, require_text, row_differs
 from stepwell.errors import Refused
 
 __all__ = ["IN_TRANSACTION", "Landing", "columns", "prepare", "quote", "text"]
@@ -83,8 +83,8 @@ def text(column: Column, wire: Kind, value: str) -> str:
 class Landing:
     """Rows on their way into a table, within the open transaction: a temporary table holds their texts."""
 
-    def __init__(self, database: Database, table: str, pairs: Sequence[Pair], key: Sequence[str]) -> None:
-        self._database, self._table, self._pairs, self._key = database, table, pairs, key
+    def __init__(self, database: Database, table: str, pairs: Sequence[Pair], key: Sequence[str], there: There) -> None:
+        self._database, self._table, self._pairs, self._key, self._there = database, table, pairs, key, there
         self._texts = [f"c{place}" for place in range(len(pairs))]
         self._values = [_value(pair, f"s.c{place}") for place, pair in enumerate(pairs)]
 
@@ -103,7 +103,7 @@ class Landing:
         return None
 
     def land(self, lines: bytes) -> None:
-        """Add those rows of whole lines that are not there yet. Raises NotExact."""
+        """Add those rows of whole lines that are not there yet. Raises NotExact and RowDiffers."""
         database = self._database
         try:
             database.load(STAGE, self._texts, lines)
@@ -113,9 +113,11 @@ class Landing:
         database.query("SAVEPOINT stepwell_copy")
         refused: Refused | None = None
         try:
-            bad = " OR ".join(self._bad(place) for place in range(len(self._pairs)))
+            bad = " OR ".join(map(self._bad, range(len(self._pairs))))
             if not database.query(f"SELECT 1 FROM {STAGE} AS s WHERE {bad} LIMIT 1"):
-                database.query(self._insert())
+                [(added,)] = database.query(f"WITH added AS ({self._insert()} RETURNING 1) SELECT count(*) FROM added")
+                if added < lines.count(b"\n") and self._there is not There.LEFT:
+                    self._look_at_those_there()
                 database.query(f"TRUNCATE {STAGE}")
                 database.query("RELEASE SAVEPOINT stepwell_copy")
                 return
@@ -131,7 +133,24 @@ class Landing:
 
     def _bad(self, place: int) -> str:
         """SQL that is true where the target would not give back the text that came."""
-        pair, came, value = self._pairs[place], f"s.c{place}", self._values[place]
+        return self._differs(place, self._values[place])
+
+    def _look_at_those_there(self) -> None:
+        """Make the same those rows that were there before, or raise RowDiffers."""
+        differ = [self._differs(place, f"t.{quote(pair.target.name)}") for place, pair in enumerate(self._pairs)]
+        found = f"{self._same_key()} AND ({' OR '.join(differ)})"
+        if self._there is There.REPLACED:
+            values = zip(self._pairs, self._values, strict=True)
+            changes = ", ".join(f"{quote(pair.target.name)} = {value}" for pair, value in values)
+            self._database.query(f"UPDATE {self._table} AS t SET {changes} FROM {STAGE} AS s WHERE {found}")
+            return
+        shown = ", ".join([*(f"t.{quote(name)}::text" for name in self._key), *differ])
+        for row in self._database.query(f"SELECT {shown} FROM {self._table} AS t, {STAGE} AS s WHERE {found} LIMIT 1"):
+            raise row_differs(self._table, self._pairs, self._key, row)
+
+    def _differs(self, place: int, value: str) -> str:
+        """SQL that is true where a value of the target does not give back the text that came."""
+        pair, came = self._pairs[place], f"s.c{place}"
         again = text(pair.target, pair.wire, value)
         if pair.wire is Kind.FLOAT:
             differs = f"({value})::float8 IS DISTINCT FROM {came}::float8"
@@ -141,8 +160,8 @@ class Landing:
             differs = f"{value} IS DISTINCT FROM {came}::numeric"
         elif pair.target.kind is Kind.ARRAY:
             differs = f"({again})::jsonb IS DISTINCT FROM {came}::jsonb"
-        elif pair.target.family in ("json", "jsonb"):
-            differs = f"({value}) IS NULL AND {came} IS NOT NULL"  # its spelling may change, its meaning does not
+        elif pair.target.family == "jsonb":
+            differs = f"({value}) IS DISTINCT FROM {came}::jsonb"  # its spelling may change, its meaning does not
         else:
             differs = f'({again}) COLLATE "C" IS DISTINCT FROM {came}'
         return f"({differs})" if pair.target.nullable else f"({came} IS NULL OR {differs})"
@@ -157,9 +176,11 @@ class Landing:
         """
         if not self._key:
             return text
+        return f"{text} WHERE NOT EXISTS (SELECT FROM {self._table} AS t WHERE {self._same_key()})"
+
+    def _same_key(self) -> str:
         value_of = {pair.target.name: value for pair, value in zip(self._pairs, self._values, strict=True)}
-        same = " AND ".join(f"t.{quote(name)} = {value_of[name]}" for name in self._key)
-        return f"{text} WHERE NOT EXISTS (SELECT FROM {self._table} AS t WHERE {same})"
+        return " AND ".join(f"t.{quote(name)} = {value_of[name]}" for name in self._key)
 
 
 def _value(pair: Pair, came: str) -> str:

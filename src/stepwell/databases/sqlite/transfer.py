@@ -8,7 +8,7 @@ from typing import Any
 from stepwell.databases import lines as tsv
 from stepwell.databases.database import Database
 from stepwell.databases.lexing import Reader
-from stepwell.databases.transfer import Column, Kind, Pair, not_exact, require_text, unfit
+from stepwell.databases.transfer import Column, Kind, Pair, There, not_exact, require_text, row_differs, unfit
 
 IN_TRANSACTION = False
 
@@ -64,8 +64,8 @@ class Landing:
     A temporary table with columns like the target's turns values into others just as the target would.
     """
 
-    def __init__(self, database: Database, table: str, pairs: Sequence[Pair], key: Sequence[str]) -> None:
-        self._database, self._table, self._pairs, self._key = database, table, pairs, key
+    def __init__(self, database: Database, table: str, pairs: Sequence[Pair], key: Sequence[str], there: There) -> None:
+        self._database, self._table, self._pairs, self._key, self._there = database, table, pairs, key, there
         self._values = [f"v{place}" for place in range(len(pairs))]
 
     def __enter__(self) -> Landing:
@@ -82,7 +82,7 @@ class Landing:
         return None
 
     def land(self, lines: bytes) -> None:
-        """Add those rows of whole lines that are not there yet. Raises NotExact."""
+        """Add those rows of whole lines that are not there yet. Raises NotExact and RowDiffers."""
         require_text(self._table, self._pairs, lines)
         database, came = self._database, tsv.decode(lines)
         database.insert(STAGE, self._values, [list(map(self._value, self._pairs, row)) for row in came])
@@ -92,7 +92,22 @@ class Landing:
                 if not _same(pair, field, value):
                     raise unfit(self._table, pair, field)
         database.query(self._insert())
+        if self._there is not There.LEFT and database.query("SELECT changes()")[0][0] < len(came):
+            self._look_at_those_there()
         database.query(f"DELETE FROM {STAGE}")
+
+    def _look_at_those_there(self) -> None:
+        """Make the same those rows that were there before, or raise RowDiffers."""
+        own = [quote(pair.target.name) for pair in self._pairs]
+        differ = [f"{value} IS NOT t.{mine}" for value, mine in zip(self._values, own, strict=True)]
+        found = f"{self._same_key()} AND ({' OR '.join(differ)})"
+        if self._there is There.REPLACED:
+            changes = ", ".join(f"{mine} = {value}" for value, mine in zip(self._values, own, strict=True))
+            self._database.query(f"UPDATE {self._table} AS t SET {changes} FROM {STAGE} AS s WHERE {found}")
+            return
+        shown = ", ".join([*(f"t.{quote(name)}" for name in self._key), *differ])
+        for row in self._database.query(f"SELECT {shown} FROM {self._table} AS t, {STAGE} AS s WHERE {found} LIMIT 1"):
+            raise row_differs(self._table, self._pairs, self._key, row)
 
     def _value(self, pair: Pair, field: str | None) -> Any:
         if field is None:
@@ -106,9 +121,11 @@ class Landing:
         text = f"INSERT INTO {self._table} ({names}) SELECT {', '.join(self._values)} FROM {STAGE} AS s"
         if not self._key:
             return text
+        return f"{text} WHERE NOT EXISTS (SELECT 1 FROM {self._table} AS t WHERE {self._same_key()})"
+
+    def _same_key(self) -> str:
         place_of = {pair.target.name: place for place, pair in enumerate(self._pairs)}
-        same = " AND ".join(f"t.{quote(name)} = s.v{place_of[name]}" for name in self._key)
-        return f"{text} WHERE NOT EXISTS (SELECT 1 FROM {self._table} AS t WHERE {same})"
+        return " AND ".join(f"t.{quote(name)} = s.v{place_of[name]}" for name in self._key)
 
 
 def _same(pair: Pair, came: str | None, kept: Any) -> bool:
