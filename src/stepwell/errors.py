@@ -602,6 +602,20 @@ class UnfitKey(StepwellError):
         )
 
 
+class KeyChanged(StepwellError):
+    """A job goes by another key than the one by which it recorded how far it is."""
+
+    exit_code = 2
+
+    def __init__(self, reference: str, where: str, then: str, now: str) -> None:
+        super().__init__(
+            f"{reference} went by {then} so far, and would go by {now} now",
+            where=where,
+            now="nothing was changed; how far the job is, and what it recorded, is by the former",
+            do="Put it back. Or give the job another name: under that it begins from the start.",
+        )
+
+
 class LedgerNotRelational(StepwellError):
     """Jobs, snapshots and sign-offs need a relational ledger: what it remembers rests on its transactions."""
 

@@ -126,6 +126,54 @@ def test_a_job_halfway_starts_over_when_a_script_it_requires_was_undone(tmp_path
     assert rows(sqlite, "SELECT count(*) FROM item WHERE note = 'x'") == [(30,)]
 
 
+@pytest.mark.parametrize("key", ["n", "n, id"])
+def test_a_job_that_knows_rows_by_its_key_does_not_go_on_by_another(tmp_path: Path, url: str, key: str) -> None:
+    fill(url, 30)
+    dumping.query(url, "CREATE UNIQUE INDEX by_n ON item (n, id)")
+    visits = (
+        "-- batches: keyset state.item by {}\n-- unindexed: accept\nUPDATE item SET seen = seen + 1 WHERE ${{batch}};"
+    )
+    project = make(tmp_path, {"state": url}, {"visit": visits.format("id")})
+    assert run(project, "visit")["rows_done"] == 30
+    fill(url, 5, start=31)
+    write_jobs(project, {"visit": visits.format(key)})
+    refused = project("job", "run", "visit")
+    assert refused.code == 2
+    said = f"job/visit went by keyset item by id so far, and would go by keyset item by {key} now"
+    assert said in " ".join(refused.stderr.split())
+    assert rows(url, "SELECT count(*) FROM item WHERE seen = 1") == [(30,)]
+    dumping.query(url, "ALTER TABLE item RENAME TO thing")
+    write_jobs(project, {"visit": visits.format("id").replace("item", "thing")})
+    assert run(project, "visit")["rows_done"] == 35
+    assert rows(url, "SELECT count(*) FROM thing WHERE seen = 1") == [(35,)]
+
+
+def test_where_the_rows_themselves_tell_what_is_left_the_key_may_change(tmp_path: Path, url: str) -> None:
+    fill(url, 30)
+    dumping.query(url, "CREATE UNIQUE INDEX by_n ON item (by_writer, id)")
+    project = make(tmp_path, {"state": url}, {"add": add_job()})
+    assert run(project, "add")["rows_done"] == 30
+    fill(url, 5, start=31)
+    write_jobs(project, {"add": add_job(source="keyset state.item by by_writer, id")})
+    assert run(project, "add")["rows_done"] == 35
+    assert wrong_rows(url) == []
+
+
+def test_changes_are_taken_back_by_the_key_that_they_were_recorded_by(tmp_path: Path, url: str) -> None:
+    fill(url, 30)
+    dumping.query(url, "CREATE UNIQUE INDEX by_writer ON item (by_writer, id)")
+    project = make(tmp_path, {"state": url}, {"add": add_job("records: n, seen")})
+    assert run(project, "add")["rows_done"] == 30
+    write_jobs(project, {"add": add_job("records: n, seen", source="keyset state.item by by_writer, id")})
+    refused = project("job", "undo", "add", "--yes")
+    assert refused.code == 2 and "job/add went by keyset item by id so far" in " ".join(refused.stderr.split())
+    write_jobs(project, {"add": add_job("records: n, seen")})
+    assert project("job", "undo", "add", "--yes").code == 0
+    assert rows(url, "SELECT count(*) FROM item WHERE n = id AND seen = 0") == [(30,)]
+    write_jobs(project, {"add": add_job("records: n, seen", source="keyset state.item by by_writer, id")})
+    assert run(project, "add")["rows_done"] == 30
+
+
 def test_a_drain_whose_rows_stay_eligible_ends(tmp_path: Path, url: str) -> None:
     fill(url, 30)
     job = "-- batches: drain state.item by id\n-- where: id > 10\n-- size: 5\nUPDATE item SET n = n WHERE ${batch};"

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from stepwell.errors import LeaseHeld, StepwellError
-from stepwell.jobs import runner, sources
+from stepwell.jobs import preflight, runner, sources
 from stepwell.jobs.batch import Connections
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.runner import Outcome, Site
@@ -106,9 +106,10 @@ def _has_work(definition: Definition, site: Site, connections: Connections) -> b
         return False
     if state.state != "complete" or ledger.to_retry(definition.name):
         return True
+    database = connections.get(definition.source.database)
+    preflight.require_same_key(definition, ledger, database)
     behind = None if definition.source.where or not state.place else sources.load_key(state.place)
     failed = tuple(sources.load_key(key) for key, _, _ in ledger.failures(definition.name))
-    database = connections.get(definition.source.database)
     if sources.next_scope(database, definition.source, behind, 1, failed) is None:
         return False
     return ledger.reopen(definition.name)

@@ -6,13 +6,15 @@ and whether a key that is not declared unique is so in fact.
 
 from __future__ import annotations
 
+import json
 import re
 
 from stepwell.databases.database import Database
 from stepwell.databases.keys import INDEX
-from stepwell.errors import UnfitKey, did_you_mean
+from stepwell.errors import KeyChanged, UnfitKey, did_you_mean
 from stepwell.jobs.definition import Definition, Groups
 from stepwell.jobs.sources import Range, among, condition, dump_key, load_key
+from stepwell.ledger.jobs import Ledger
 
 TRIES = 3
 """How often a first row is looked for again: somebody may delete it between the two looks."""
@@ -76,6 +78,30 @@ def check(definition: Definition, database: Database) -> None:
             f"values of {columns} do not come back as they are, so a batch could not find its rows again",
             "Go by another key: a number, a text, a time or a UUID.",
         )
+
+
+def walk(definition: Definition) -> str:
+    """By what a job goes through its rows, for the ledger."""
+    source = definition.source
+    return json.dumps([type(source).__name__.lower(), source.table, source.keys, definition.row_keys])
+
+
+def require_same_key(definition: Definition, ledger: Ledger, database: Database) -> None:
+    """What is kept of a job that names rows is by the key that the job goes by now. Raises KeyChanged."""
+    state, now = ledger.read(definition.name), walk(definition)
+    if state is None or state.walk in ("", now) or not ledger.names_rows(definition.name):
+        return
+    (kind, table, *keys), (kind_now, table_now, *keys_now) = json.loads(state.walk), json.loads(now)
+    renamed = table != table_now and not database.columns(table)
+    if [kind, keys] == [kind_now, keys_now] and renamed:
+        return
+    where = f"{definition.path}:{definition.line}"
+    raise KeyChanged(definition.reference, where, _shown(kind, table, *keys), _shown(kind_now, table_now, *keys_now))
+
+
+def _shown(kind: str, table: str, keys: list[str], row_keys: list[str]) -> str:
+    rows = f" (row-key {', '.join(row_keys)})" if row_keys != keys else ""
+    return f"{kind} {table} by {', '.join(keys)}{rows}"
 
 
 def _comes_back(database: Database, definition: Definition) -> bool:

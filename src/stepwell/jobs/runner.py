@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from math import inf
 
 from stepwell.databases.database import Database
-from stepwell.errors import Fenced, JobStalled, NoHeadway, Refused, StepwellError, UnfitKey
+from stepwell.errors import Fenced, JobStalled, KeyChanged, NoHeadway, Refused, StepwellError, UnfitKey
 from stepwell.jobs import preflight, sources
 from stepwell.jobs.batch import Connections
 from stepwell.jobs.definition import Definition, Groups, Keyset, Missing
@@ -248,7 +248,7 @@ class _Run:
                 tries = 1 if self.done > before else tries + 1
                 if not passes(error) or tries >= OUTAGE_TRIES:
                     self.note_stalled(
-                        error.what if isinstance(error, UnfitKey | NoHeadway) else error.said or error.what
+                        error.what if isinstance(error, UnfitKey | KeyChanged | NoHeadway) else error.said or error.what
                     )
                     if isinstance(error, Refused):
                         raise JobStalled(self.definition.reference, tries, words(error)) from error
@@ -270,6 +270,7 @@ class _Run:
         definition, token = self.definition, self.lease.token
         if halted := self.halted:
             return self.finish(halted)
+        preflight.require_same_key(definition, self.ledger, self.source)
         if self.lease.state.next_batch == 1:
             preflight.check(definition, self.source)
         first = definition.source.rows if isinstance(definition.source, Groups) else definition.source.size
@@ -277,7 +278,7 @@ class _Run:
         self.ledger.set_state(definition.name, token, "running")
         self.held = ""
         events.add(self.ledger.database, definition.reference, "started")
-        self.ledger.update(definition.name, token, started=self.ledger.clock())
+        self.ledger.update(definition.name, token, started=self.ledger.clock(), walk=preflight.walk(definition))
         state = self.ledger.read(definition.name)
         assert state is not None
         place, quiet, passed, headway = state.place, state.quiet_passes, False, _Headway()

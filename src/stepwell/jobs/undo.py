@@ -23,6 +23,7 @@ from stepwell.jobs.changes import MOST_KEYS, read_keys, settle
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.encoding import load_value
 from stepwell.jobs.lease import Lease
+from stepwell.jobs.preflight import require_same_key
 from stepwell.jobs.rows import Place, take_back, values_of
 from stepwell.jobs.runner import Site
 from stepwell.jobs.sources import among, load_key
@@ -97,6 +98,7 @@ def preview(
     with ExitStack() as stack:
         stack.callback(connections.close)
         back = _Back(definition, connections, site.ledger)
+        require_same_key(definition, Ledger(back.ledger), back.source)
         back.try_to_put()
         packs.unpack(back.ledger, definition.name)
         return back.by_the_record("", tell, stop or threading.Event())
@@ -119,6 +121,7 @@ def _way_back(
     with Lease(lambda: site.open(site.ledger), definition.name) as lease, ExitStack() as stack:
         stack.callback(connections.close)
         back = _Back(definition, connections, site.ledger, lease)
+        require_same_key(definition, Ledger(back.ledger), back.source)
         if not definition.undo:
             back.try_to_put()
         back.wait_for_the_dead()

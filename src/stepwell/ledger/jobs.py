@@ -20,7 +20,7 @@ from stepwell.errors import Fenced, LeaseHeld, Refused
 
 COLUMNS = (
     "job, state, token, holder, lease_until, place, next_batch, quiet_passes, rows_done, rows_left, "
-    "limits, held_by, started, worked, finished"
+    "limits, held_by, started, worked, finished, walk"
 )
 
 
@@ -38,7 +38,7 @@ class JobState:
     """A job's row; one that has none yet is as these defaults say.
 
     Times are seconds since 1970 by the ledger's clock, 0 for never; `rows_left` is -1 when unknown.
-    `worked` is when a batch was begun last, or a pass ended.
+    `worked` is when a batch was begun last, or a pass ended; `walk` tells by which key the job went then.
     """
 
     job: str
@@ -56,6 +56,7 @@ class JobState:
     started: float = 0.0
     worked: float = 0.0
     finished: float = 0.0
+    walk: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,21 @@ class Ledger:
             """
         )
         return {str(job) for (job,) in rows}
+
+    def names_rows(self, job: str) -> bool:
+        """Whether anything is kept of a job that names rows by its key."""
+        rows = self.database.query(
+            """
+            SELECT 1 FROM stepwell_job WHERE job = ? AND place <> ''
+            UNION SELECT 1 FROM stepwell_batch WHERE job = ? AND state = 'begun'
+            UNION SELECT 1 FROM stepwell_failure WHERE job = ?
+            UNION SELECT 1 FROM stepwell_ensured WHERE job = ?
+            UNION SELECT 1 FROM stepwell_change WHERE job = ? AND undone = 0
+            UNION SELECT 1 FROM stepwell_change_pack WHERE job = ?
+            """,
+            (job,) * 6,
+        )
+        return bool(rows)
 
     def to_retry(self, job: str) -> list[str]:
         """The keys of failed rows that a person wants tried again."""
@@ -319,7 +335,8 @@ def _indexed(key: str) -> str:
 
 
 def _state(row: Sequence[object]) -> JobState:
-    job, state, token, holder, until, place, number, quiet, done, left, limits, held_by, started, worked, finished = row
+    job, state, token, holder, until, place, number, quiet, done, left, limits, held_by, *times, walk = row
+    started, worked, finished = times
     return JobState(
         str(job),
         str(state),
@@ -336,4 +353,5 @@ def _state(row: Sequence[object]) -> JobState:
         float(str(started)),
         float(str(worked)),
         float(str(finished)),
+        str(walk),
     )
