@@ -901,7 +901,8 @@ def mover(sides: dict[str, Side], replace: bool) -> Callable[[], runner.Outcome]
     site = runner.Site(lambda name: open_database(name, sides[name].url, Path("/")), "state", {})
     ledger = site.open("state")
     ledger.connect()
-    prepare([definition], ledger)
+    create(ledger)
+    Ledger(ledger).register([definition.name])
     ledger.close()
     return lambda: runner.run(definition, site)
 
