@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import pty
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -12,7 +16,9 @@ from pathlib import Path
 import pytest
 
 import projects
+from jobbing import add_job, fill, write_jobs
 from projects import Project, done, variable
+from stepwell.cli.main import VERBS
 
 
 @pytest.fixture
@@ -67,6 +73,90 @@ def test_a_long_detail_of_the_status_is_folded(project: Project) -> None:
     project.write({"state/0001_item": "CREATE TABLE item (id INT, name TEXT);"})
     _, lines = at_a_terminal(project, "status")
     assert max(map(len, lines)) <= 80, lines
+
+
+SOURCE = Path(__file__).parent.parent / "src" / "stepwell"
+
+
+def test_what_a_job_command_says_fits_80_columns_and_its_commands_stay_whole(project: Project) -> None:
+    name = "order-totals-by-customer"
+    fill(project.urls["state"], 5)
+    write_jobs(project, {name.replace("-", "_"): add_job(), "b": add_job(f"requires: job/{name}")})
+    done(project("job", "pause", name))
+    spoken = [
+        project("job", "list"),
+        project("job", "retry", name),
+        project("job", "resume", name),
+        project("job", "resume", "b"),
+        project("job", "set", name, "size=500", "target=100ms", "workers=2", "pause=1.5s"),
+    ]
+    for said in map(done, spoken):
+        assert all(len(line) <= 80 for line in said.splitlines()), said
+    assert f"`stepwell job run {name}`" in done(project("job", "list"))
+
+
+def test_waiting_for_a_folder_is_told_in_80_columns(tmp_path: Path) -> None:
+    folder = tmp_path / "a-folder-with-quite-a-long-name" / "main"
+    project = projects.make(tmp_path / "project", {"state": f"chdb:///{folder}?database=main"}, {})
+    holder = (
+        "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print(1, flush=True); time.sleep(60)"
+    )
+    folder.parent.mkdir()
+    lock = f"{folder}.stepwell-lock"
+    with subprocess.Popen([sys.executable, "-c", holder, lock], stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline()
+        _, lines = at_a_terminal(project, "up", "--lock-wait", "0.5")
+        process.kill()
+    said = [line for line in lines if str(folder) not in line]
+    assert "waiting for the chDB folder" in " ".join(lines) and all(len(line) <= 80 for line in said), lines
+
+
+def test_every_proposed_command_goes_to_the_project_that_was_named(project: Project) -> None:
+    fill(project.urls["state"], 5)
+    write_jobs(project, {"add": add_job()})
+    project.write({"state/0001_item": "CREATE TABLE other (id INT);"})
+    here, there = Project(project.folder.parent, project.urls), "our own project"
+    project.folder.rename(here.folder / there)
+    named = f"--project {shlex.quote(there)}"
+
+    done(here("up", "--project", there))
+    script = here.folder / there / "migrations" / "state" / "0001_item.sql"
+    script.write_text("CREATE TABLE other (id INT, name TEXT);")
+    end = here("up", "--project", there)
+    proposed = f"stepwell up {named} --accept state/0001_item"
+    assert end.code == 3 and end.stderr.endswith(f"{proposed}\n")
+    error = json.loads(here("up", "--json", "--project", there).stdout)["error"]
+    assert error["do"].endswith(proposed)
+    assert "applied 0" in done(here(*shlex.split(proposed)[1:]))
+
+    for command in (("job", "list"), ("job", "show", "add")):
+        assert f"`stepwell job run {named} add`" in done(here(*command, "--project", there))
+        assert f"`stepwell work {named}`" in done(here(*command, "--project", there))
+    assert f"`stepwell job resume {named} add`" in done(here("job", "pause", "add", "--project", there)) + done(
+        here("job", "list", "--project", there)
+    )
+    assert "--project" not in done(Project(here.folder / there, project.urls)("job", "list"))
+
+
+def test_no_message_names_a_command_that_would_not_be_given_the_project() -> None:
+    commands, forgotten = 0, []
+    for path in SOURCE.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            # It is the verb that `--project` is written behind, so the verb must be in the message itself.
+            texts = [part for part in getattr(node, "values", ()) if isinstance(node, ast.JoinedStr)]
+            ends = [str(part.value) for part in texts if isinstance(part, ast.Constant)]
+            forgotten += [f"{path}: {text}" for text in ends if re.search(r"[`:] *stepwell $", text)]
+            # `line` and `print` write what they are given: results, which are nobody's words.
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in (
+                "line",
+                "print",
+            ):
+                said = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+                named = [text for text in map(str, said) if re.search(rf"\bstepwell ({'|'.join(VERBS)})\b", text)]
+                forgotten += [f"{path}:{node.lineno}: {text}" for text in named]
+            commands += isinstance(node, ast.Constant) and "`stepwell " in str(node.value)
+    assert commands > 50 and forgotten == []
 
 
 @pytest.mark.parametrize(

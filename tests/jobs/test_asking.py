@@ -171,7 +171,10 @@ def test_limits_are_set_shown_and_taken_away_and_bad_ones_refused(tmp_path: Path
     project = make(tmp_path, {"state": url}, {"add": add_job()})
     assert done(project("job", "set", "add")) == "job/add: no limits but those of its file\n"
     said = done(project("job", "set", "add", "size=500", "target=100ms", "workers=2", "pause=1.5s"))
-    assert said == "job/add: size at most 500 rows, target 100ms a batch, workers 2, pause 1.5s after each batch\n"
+    assert said.splitlines() == [
+        "job/add: size at most 500 rows, target 100ms a batch, workers 2, pause 1.5s",
+        "  after each batch",
+    ]
     assert "size at most 500 rows" in done(project("job", "show", "add"))
     assert shown(project, "add")["limits"] == {"size": 500, "target": 0.1, "workers": 2, "pause": 1.5}
     for wrong, said in (

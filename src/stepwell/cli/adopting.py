@@ -29,13 +29,13 @@ def adopt(options: argparse.Namespace, output: Output) -> int:
         f"{options.database}: {takeover.tool}, table {takeover.table}{'' if options.in_step else ' (only read)'}"
     )
     for line in _lines(takeover):
-        output.line(line)
+        output.sentence(line)
     verb = "would take over" if options.dry_run else "took over"
-    output.line(f"{verb} {len(takeover.applied)}, known {len(takeover.known)}; the history is in {takeover.home}")
+    output.sentence(f"{verb} {len(takeover.applied)}, known {len(takeover.known)}; the history is in {takeover.home}")
     kept = ""
     if options.in_step and not options.dry_run:
         kept = project.keep_in_step(options.database, options.tool, tell=output.tell)
-        output.line(f"from now on {takeover.table} is written too, as {kept} would write it")
+        output.sentence(f"from now on {takeover.table} is written too, as {kept} would write it")
     output.result({**_as_json(takeover), "in_step": kept})
     return 0
 

@@ -27,12 +27,12 @@ def why(project: Project, options: argparse.Namespace, output: Output) -> int:
     key = ", ".join(options.key)
     if not found:
         place = f"{definition.source.database}.{definition.source.table}"
-        output.line(f"{definition.reference} changed nothing in row {key} of {place}, as far as it is recorded")
+        output.sentence(f"{definition.reference} changed nothing in row {key} of {place}, as far as it is recorded")
         if not definition.records:
             output.line("  it has no `records`: only what its migrate tells by batch.change is")
     for change in found:
         verb = "changed" if change.old and change.new else "removed" if change.old else "added"
-        output.line(f"{definition.reference} {verb} row {key} of {change.place} on {clock(change.at)}")
+        output.sentence(f"{definition.reference} {verb} row {key} of {change.place} on {clock(change.at)}")
         output.table(
             [
                 ("  COLUMN", "OLD", "NEW"),
@@ -140,7 +140,7 @@ def _back(
         output.line(f"{definition.reference}: all of it {words[0]} by its own undo, {took}")
     else:
         left = f", {len(report.left):,} {words[1]}" if report.left else ""
-        output.line(f"{definition.reference}: {plural(report.restored, 'row')} {words[0]}{left}, {took}")
+        output.sentence(f"{definition.reference}: {plural(report.restored, 'row')} {words[0]}{left}, {took}")
     if report.left:
         output.line("  others changed or deleted these since, and they stay as they are:")
         for key in report.left[:MOST_SHOWN]:
@@ -148,6 +148,6 @@ def _back(
         if len(report.left) > MOST_SHOWN:
             output.line(f"    and {len(report.left) - MOST_SHOWN:,} more; --json names all")
     if not report.complete:
-        output.line(f"  stopped before its end; `{again}` goes on")
+        output.sentence(f"  stopped before its end; `{again}` goes on")
     output.result(asdict(report))
     return 0 if report.complete and not report.left else 1

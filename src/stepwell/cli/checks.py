@@ -32,7 +32,7 @@ def check(options: argparse.Namespace, output: Output) -> int:
 
     def tell(outcome: Outcome) -> None:
         for line in _lines(outcome):
-            output.line(line)
+            (output.sentence if outcome.error else output.line)(line)
 
     while True:
         outcomes = project.check(*options.names, tell=tell)
@@ -60,7 +60,7 @@ def snapshot(options: argparse.Namespace, output: Output) -> int:
     found = project.snapshots(getattr(options, "name", ""))
     for name, kept in groupby(found, lambda one: one.name):
         first, *more = kept
-        output.line(f"{name}: taken {moment(first.at)} by {first.who}@{first.host}, at {first.applied}")
+        output.sentence(f"{name}: taken {moment(first.at)} by {first.who}@{first.host}, at {first.applied}")
         for one in (first, *more):
             output.line(f"  {f'check/{one.check}':<46} {plural(one.rows, 'row')}")
     if not found:
@@ -74,7 +74,7 @@ def history(options: argparse.Namespace, output: Output) -> int:
     for act in acts:
         output.line(f"{moment(act.at)}  {act.step}  {act.act}  {act.who}")
         if act.note:
-            output.line(f"  {act.note}")
+            output.sentence(f"  {act.note}")
     if not acts:
         output.note(f"nothing was done yet{f' to {options.step}' if options.step else ''}")
     output.result({"acts": [asdict(act) for act in acts]})

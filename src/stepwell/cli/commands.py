@@ -137,7 +137,7 @@ def status(options: argparse.Namespace, output: Output) -> int:
             output.sentence(f"{state.reference}: {state.detail}")
     behind = background.look(project.config.folder)
     if behind:
-        output.line(f"\n{background.describe(behind)}")
+        output.sentence(f"\n{background.describe(behind)}")
     output.result(
         {
             "steps": [state.as_json() for state in states],
@@ -155,7 +155,7 @@ def resolve(options: argparse.Namespace, output: Output) -> int:
             f"can't read {options.statement!r}", "Write DATABASE/VERSION:STATEMENT, e.g. analytics/0006:2."
         )
     full = Project.load(options.project).resolve(reference, int(position), options.answer == "done", output.tell)
-    output.line(f"{full}:{position} is recorded as {options.answer}; `stepwell up` goes on from there")
+    output.sentence(f"{full}:{position} is recorded as {options.answer}; `stepwell up` goes on from there")
     output.result({"resolved": f"{full}:{position}", "as": options.answer})
     return 0
 
@@ -210,6 +210,7 @@ def new(options: argparse.Namespace, output: Output) -> int:
 
 
 def demo(options: argparse.Namespace, output: Output) -> int:
+    import shlex
     import shutil
 
     from stepwell.bundles.opik import demo as opik
@@ -219,7 +220,7 @@ def demo(options: argparse.Namespace, output: Output) -> int:
     output.table([("", "COUNT", "EXPECTED", ""), *((f.label, *f.shown(), "ok" if f.ok else "WRONG") for f in facts)])
     called = Path(sys.argv[0])
     stepwell = "stepwell" if called.name != "stepwell" or shutil.which("stepwell") else _short(called.absolute())
-    output.line(f"\nlook around: {stepwell} status --project {folder}")
+    output.line(f"\nlook around: {stepwell} status --project {shlex.quote(str(folder))}")
     output.result({"facts": [{"label": f.label, "value": f.value, "expected": f.expected} for f in facts]})
     return 0 if all(fact.ok for fact in facts) else 1
 

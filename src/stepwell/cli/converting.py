@@ -16,22 +16,24 @@ def convert(options: argparse.Namespace, output: Output) -> int:
     for one in done.scripts:
         output.line(f"{one.script.reference:<48} {one.path.name}")
         for variable in one.filled:
-            output.line(f"  {variable} stands there as its default: stepwell.toml gives it no value")
+            output.sentence(f"  {variable} stands there as its default: stepwell.toml gives it no value")
     for left in done.left_out:
-        output.line(f"left out, for Stepwell does not run it here: {left}")
+        output.sentence(f"left out, for Stepwell does not run it here: {left}")
     up, down = (sum(getattr(one, way) for one in done.scripts) for way in ("up", "down"))
     home = project.config.folder
     where = done.folder.relative_to(home) if done.folder.is_relative_to(home) else done.folder
-    output.line(f"converted {plural(len(done.scripts), 'script')}, read back the same: {up} statements, {down} back")
+    output.sentence(
+        f"converted {plural(len(done.scripts), 'script')}, read back the same: {up} statements, {down} back"
+    )
     if done.proof:
-        output.line(done.proof)
+        output.sentence(done.proof)
     entry = project.config.databases[name]
     gone = [key for key in ("format", "contexts", "labels") if getattr(entry, key)]
     output.line(f"\nNow write below [databases.{name}] in stepwell.toml, in place of what stands there:")
     output.line(f'  scripts = "{where}"')
     if gone:
         output.line(f"and take away: {', '.join(gone)}")
-    output.line("What is applied stays applied: `stepwell up` goes on from there.")
+    output.sentence("What is applied stays applied: `stepwell up` goes on from there.")
     output.result(
         {
             "folder": str(where),

@@ -127,7 +127,7 @@ def _run(project: Project, name: str, output: Output) -> Outcome:
         return outcome
     output.line(f"job/{outcome.job:<16}  {_state(outcome)}, {duration(seconds)}{rate}")
     if outcome.failed:
-        output.line(f"  `stepwell job show {outcome.job}` names the rows that failed, and why")
+        output.paragraph("  ", f"`stepwell job show {outcome.job}` names the rows that failed, and why")
     return outcome
 
 
@@ -274,7 +274,7 @@ def _watch(project: Project, name: str, output: Output) -> int:
         time.sleep(LOOK)
     output.line(f"job/{one.name} is {one.state}, {plural(one.done, 'row')} migrated")
     for remark in _remarks(one):
-        output.line(f"  {remark}")
+        output.paragraph("  ", remark)
     output.result(_as_json(one))
     return 0 if one.state in ("complete", "off") and not one.failed else 1
 
@@ -292,7 +292,7 @@ def _steer(project: Project, options: argparse.Namespace, output: Output) -> int
     [one] = project.overview(options.name)
     output.line(f"job/{one.name} is {one.state}{'' if steered else f': nothing to {options.job_command}'}")
     if one.reason and options.job_command in ("resume", "retry"):
-        output.line(f"  {one.reason}")
+        output.paragraph("  ", one.reason)
     output.result({"job": one.name, "state": one.state})
     return 0
 
@@ -300,7 +300,7 @@ def _steer(project: Project, options: argparse.Namespace, output: Output) -> int
 def _set(project: Project, options: argparse.Namespace, output: Output) -> int:
     limits = project.limit_job(options.name, options.limits)
     name = options.name.removeprefix("job/")
-    output.line(f"job/{name}: {_limits(limits)}")
+    output.paragraph(f"job/{name}: ", _limits(limits), indent=2)
     output.result({"job": name, "limits": limits.chosen})
     return 0
 

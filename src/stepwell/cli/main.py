@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -89,6 +90,7 @@ def main(given: Sequence[str] | None = None) -> int:
         _parser(given).print_help(sys.stderr)
         return 2
     output = Output(as_json="--json" in given)
+    logging.lastResort = _Warnings(output)
     try:
         return _run(given, output)
     except KeyboardInterrupt:
@@ -104,6 +106,7 @@ def _run(given: Sequence[str], output: Output) -> int:
     try:
         _look_up(given)
         options, unknown = _parser(given).parse_known_args(given)
+        output.project = options.project
         if unknown:
             called = " ".join(["stepwell", *given[: 2 if given[0] in arguments.VERBS_OF else 1]])
             raise BadRequest(f"`{called}` does not take {' '.join(unknown)}", f"See {called} --help")
@@ -112,6 +115,17 @@ def _run(given: Sequence[str], output: Output) -> int:
     except StepwellError as error:
         output.error(error)
         return error.exit_code
+
+
+class _Warnings(logging.Handler):
+    """Shows warnings as notes, where nobody has said what becomes of them."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(logging.WARNING)
+        self.output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.output.note(record.getMessage())
 
 
 def _terminated(_signal: int, _frame: object) -> NoReturn:

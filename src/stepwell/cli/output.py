@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stepwell.cli.arguments import VERBS_OF
 from stepwell.databases.database import Activity
 from stepwell.errors import StepwellError
 
@@ -18,36 +20,40 @@ QUIET = 10.0
 
 
 class Output:
-    """Prints; with `as_json`, only `result` and `error` do, one object each on standard output."""
+    """Prints; with `as_json`, only `result` and `error` do, one object each on standard output.
+
+    All but lines of the result are sentences, whose commands are given the `--project` that the run was called with.
+    """
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
+        self.project = Path()
         self._live = ""
         self._last_progress = 0.0
         self._terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
     def line(self, text: str = "") -> None:
-        """A line of the result."""
+        """A line of the result, as it is."""
         if not self.as_json:
             self._clear()
             print(text, flush=True)
 
     def sentence(self, text: str) -> None:
-        """A line of the result that may be long: at a terminal it is folded."""
+        """A line of the result that may be long, or names a command: at a terminal it is folded."""
+        text = addressed(text, self.project)
         self.line(folded(text) if self._terminal else text)
 
     def paragraph(self, label: str, text: str, indent: int | None = None) -> None:
         """Lines of 80 columns behind a label, those after the first indented below it or by `indent`."""
-        import textwrap  # what a run with nothing to do never needs
-
         below = " " * (len(label) if indent is None else indent)
-        for line in textwrap.wrap(text, 80, initial_indent=label, subsequent_indent=below, break_on_hyphens=False):
+        for line in _filled(addressed(text, self.project), label, below, 80):
             self.line(line)
 
     def note(self, text: str) -> None:
         """A line about the run, not part of its result."""
         if not self.as_json:
             self._clear()
+        text = addressed(text, self.project)
         print(folded(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
     @property
@@ -71,9 +77,9 @@ class Output:
 
     def error(self, error: StepwellError) -> None:
         if self.as_json:
-            _print_json({"error": as_json(error)})
+            _print_json({"error": {name: addressed(text, self.project) for name, text in as_json(error).items()}})
         self._clear()
-        text = f"error: {error}"
+        text = addressed(f"error: {error}", self.project)
         print(folded(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
     def table(self, rows: list[tuple[str, ...]]) -> None:
@@ -125,6 +131,7 @@ class Output:
         """A line that the next one replaces; without a terminal one every ten seconds."""
         if self.as_json:
             return
+        text = addressed(text, self.project)
         if self._terminal:
             import shutil  # what a run with nothing to do never needs
 
@@ -153,27 +160,54 @@ def as_json(error: StepwellError) -> dict[str, str]:
     return told | {"now": error.now, "do": error.do}
 
 
+def addressed(text: str, project: Path) -> str:
+    """The text with `--project` in each command of Stepwell's that it names, where the run was called with one.
+
+    It stands behind the verb: where a command ends, a sentence does not tell.
+    """
+    if project == Path() or "stepwell " not in text:
+        return text
+    import re  # only such a text pays for both
+    import shlex
+
+    def called(command: re.Match[str]) -> str:
+        verb, word = command.groups(default="")
+        if verb == "init":  # it makes the project
+            return command.group()
+        named = f"stepwell {verb} {word}" if word in VERBS_OF.get(verb, ()) else f"stepwell {verb}"
+        rest = command.group()[len(named) :]
+        return f"{named} --project {shlex.quote(str(project))}{rest}"
+
+    return re.sub(r"\bstepwell ([a-z]+)(?: ([a-z]+))?\b", called, text)
+
+
 def folded(text: str) -> str:
     """Lines as wide as the terminal at most, indented as they were; a command to paste stays on one line."""
     import re  # only trouble at a terminal pays for both
     import shutil
 
     width = shutil.get_terminal_size().columns
-    if all(len(line) <= width for line in text.splitlines()):
-        return text
     lines = []
     for line in text.splitlines():
         label = re.match(r"  (?:at|said|now|do) +|error: | *", line)
         assert label is not None
-        below, row = " " * label.end(), label.group()
-        # What stands between backticks, or behind a colon at the end, is a command.
-        for word in re.findall(r"`[^`]+`\S*|(?<=: )stepwell .+|\S+", line[label.end() :]) if len(line) > width else ():
-            if len(row) > len(below) and len(row) + len(word) > width:
-                lines.append(row.rstrip())
-                row = below
-            row += f"{word} "
-        lines.append(row.rstrip() if len(line) > width else line)
+        fits = len(line) <= width
+        lines += [line] if fits else _filled(line[label.end() :], label.group(), " " * label.end(), width)
     return "\n".join(lines)
+
+
+def _filled(text: str, label: str, below: str, width: int) -> list[str]:
+    """The words of a text behind a label, in lines of a width where they allow it; `below` begins the others."""
+    import re  # what a run with nothing to do never needs
+
+    lines, row = [], label
+    # What stands between backticks is a command, and what begins a line, or stands behind a colon or a gap.
+    for word in re.findall(r"`[^`]+`\S*|(?:^|(?<=: )|(?<=  ))stepwell(?: \S+)+|\S+", text):
+        if row not in (label, below) and len(row) + len(word) > width:
+            lines.append(row.rstrip())
+            row = below
+        row += f"{word} "
+    return [*lines, row.rstrip()]
 
 
 def describe(activity: Activity) -> str:

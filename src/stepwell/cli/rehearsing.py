@@ -41,7 +41,7 @@ def rehearse(options: argparse.Namespace, output: Output) -> int:
 def _show(report: Report, output: Output) -> None:
     output.line()
     for name, how in report.copies.items():
-        output.line(f"copy of {name}: {how}")
+        output.sentence(f"copy of {name}: {how}")
     if report.signed:
         output.paragraph("taken for given: ", ", ".join(report.signed))
     for reference, others in report.waiting.items():

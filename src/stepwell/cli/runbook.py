@@ -75,7 +75,7 @@ def _next(progress: Progress, output: Output) -> None:
         return
     output.line(f"\nnext: {following.item.label}")
     if following.command:
-        output.line(f"  {following.command}")
+        output.sentence(f"  {following.command}")
 
 
 def as_json(progress: Progress) -> dict[str, Any]:

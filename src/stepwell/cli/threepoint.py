@@ -19,6 +19,6 @@ def write(options: argparse.Namespace, output: Output) -> int:
         output.line(f"made {path}")
     for note in notes:
         output.paragraph("note ", note)
-    output.line("\nread them, then: stepwell lint, stepwell plan")
+    output.sentence("\nread them, then: stepwell lint, stepwell plan")
     output.result({"made": list(map(str, short)), "notes": list(notes)})
     return 0
