@@ -152,7 +152,7 @@ class Project:
 
         def run(tell: events.Listener) -> Result:
             with self.targets(options.lock_wait if options else LOCK_WAIT) as targets:
-                return upgrade.up(targets, self._options(options, targets), tell, review)
+                return upgrade.up(targets, self._options(options, targets), tell, review, self._build_anew)
 
         if self.config.notify is None:
             return run(tell)
@@ -292,8 +292,8 @@ class Project:
         with self.targets(patience) as targets:
             options = self._options(None, targets)
             needs, _ = plan.order(targets, options.others)  # jobs that require each other would wait for ever
-            done = {f"{target.database.name}/{version}" for target in targets for version in target.history.applied}
-            done |= {step.reference for step in options.others if step.complete}
+            applied, _ = plan.references(targets)
+            done = {*applied, *(step.reference for step in options.others if step.complete)}
             gates = {step.reference for step in options.others if step.gate}
             notes = {step.reference: f" ({step.note})" for step in options.others if step.note}
             lacking = {job.name: graph.lacking(job.reference, needs, done, gates) for job in definitions}
@@ -309,7 +309,7 @@ class Project:
     def _begun(self, targets: Sequence[Target]) -> set[str]:
         from stepwell.ledger.jobs import Ledger
 
-        ledger = next(target.database for target in targets if target.database.name == self.config.ledger)
+        ledger = self._ledger_among(targets)
         return Ledger(ledger).begun() if ledger.columns("stepwell_batch") else set()
 
     def holding_up(self, definition: Definition) -> list[str]:
@@ -815,24 +815,22 @@ class Project:
         `agree` is asked with them before anything is changed. Raises NotAgreed.
         """
         with self.targets(options.lock_wait) as targets:
-            return upgrade.down(targets, self._options(options, targets), tell, self._reopen, agree)
+            return upgrade.down(targets, self._options(options, targets), tell, self._take_away, agree)
 
-    def _reopen(self, undone: Sequence[Script]) -> None:
-        """Let jobs that were complete look again: the way back of a script they require may take what they did."""
-        from stepwell.jobs import steer
+    def _take_away(self, targets: Sequence[Target], undone: Sequence[Script]) -> None:
+        """Before scripts are undone: the jobs built on them are complete no more."""
+        if jobs := self.jobs():
+            from stepwell.jobs import service
 
-        references = [script.reference for script in undone]
-        on_them = [job for job in self.jobs() if any(graph.find(text, references) for text in job.requires)]
-        if not on_them:
-            return
-        ledger = self.open(self.config.ledger)
-        ledger.connect()
-        try:
-            if ledger.columns("stepwell_job"):  # else no job has ever run
-                for job in on_them:
-                    steer.reopen(ledger, job.name, from_the_start=not job.source.where)
-        finally:
-            ledger.close()
+            service.take_away(jobs, self._ledger_among(targets), [script.reference for script in undone])
+
+    def _build_anew(self, targets: Sequence[Target], ready: Sequence[Script]) -> None:
+        """Before scripts are applied: the jobs that were built on them once look for their rows again."""
+        if ready and (jobs := self.jobs()):
+            from stepwell.jobs import service
+
+            applied, _ = plan.references(targets)
+            service.build_anew(jobs, self._ledger_among(targets), applied, [script.reference for script in ready])
 
     def outlook(self, options: Options | None = None) -> Outlook:
         """What `up` would do now, script by script. Changes nothing."""
@@ -1003,12 +1001,12 @@ class Project:
     def _others(self, targets: Sequence[Target]) -> tuple[graph.Step, ...]:
         """The steps that are no scripts: jobs, and the checks and sign-offs that something requires."""
         jobs = self.jobs()
-        ledger = next(target.database for target in targets if target.database.name == self.config.ledger)
+        ledger = self._ledger_among(targets)
         steps: tuple[graph.Step, ...] = ()
         if jobs:
             from stepwell.jobs import service
 
-            steps = service.steps(jobs, ledger)
+            steps = service.steps(jobs, ledger, *plan.references(targets))
         wanted = {text for target in targets for script in target.scripts for text in script.front.requires}
         wanted |= {text for step in steps for text in (*step.requires, *step.holds)}
         wanted = {text for text in wanted if text.startswith(("check/", "signoff/"))}
@@ -1023,6 +1021,9 @@ class Project:
         from stepwell.checks import gates
 
         return (*steps, *gates.steps(wanted, self.checks(), ledger, self._signers))
+
+    def _ledger_among(self, targets: Sequence[Target]) -> Database:
+        return next(target.database for target in targets if target.database.name == self.config.ledger)
 
     def _accepted(self, text: str) -> str:
         """The full reference of a step whose difference is accepted; as written for one whose file is gone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import threading
 from dataclasses import replace
@@ -124,6 +125,50 @@ def test_a_job_halfway_starts_over_when_a_script_it_requires_was_undone(tmp_path
     assert project("up").code == 0
     assert run(project, "note")["rows_done"] == 30
     assert rows(sqlite, "SELECT count(*) FROM item WHERE note = 'x'") == [(30,)]
+
+
+def test_a_way_back_that_was_not_gone_has_no_row_visited_twice(tmp_path: Path, sqlite: str) -> None:
+    fill(sqlite, 30)
+    script = "ALTER TABLE item ADD COLUMN note TEXT;\n-- down\nALTER TABLE item DROP COLUMN no_such;\n"
+    visit = add_job("requires: state/0001", where="")
+    project = make(tmp_path, {"state": sqlite}, {"visit": visit}, {"state/0001_note": script})
+    assert project("up", "--wait").code == 0
+    assert project("down", "--database", "state").code == 1
+    assert run(project, "visit")["state"] == "complete"
+    assert wrong_rows(sqlite) == []
+
+
+@pytest.mark.parametrize("where", ["seen = 0", ""])
+def test_what_an_older_backup_took_from_a_job_is_done_anew_before_anything_counts_on_it(
+    tmp_path: Path, where: str
+) -> None:
+    urls = {"state": f"sqlite:///{tmp_path}/state.db", "data": f"sqlite:///{tmp_path}/data.db"}
+    fill(urls["state"], 30)
+    fill(urls["data"], 30)
+    first = {"data/0001_note": "CREATE TABLE first (id INT);\n"}
+    fill_note = add_job("requires: data/0002", where=where, source="keyset data.item by id")
+    project = make(tmp_path, urls, {"add": fill_note}, first | {"data/0002_ready": "CREATE TABLE ready (id INT);\n"})
+    shutil.copy(tmp_path / "data.db", tmp_path / "backup.db")
+    assert project("up", "--wait").code == 0
+    shutil.copy(tmp_path / "backup.db", tmp_path / "data.db")
+    project.write({"state/0001_contract": "-- requires: job/add\nDROP TABLE item;\n"})
+    assert "data/0002_ready was taken away under it" in " ".join(project("plan").stdout.split())
+    ended = project("up")
+    assert ended.code == 0 and "applied 2" in ended.stdout
+    assert shown(project, "add")["state"] == "pending"
+    assert project("up", "--wait").code == 0
+    assert wrong_rows(urls["data"]) == []
+
+
+def test_a_complete_job_that_requires_another_script_by_now_does_not_begin_anew(tmp_path: Path, sqlite: str) -> None:
+    fill(sqlite, 30)
+    scripts = {"state/0001_one": "CREATE TABLE one (id INT);\n", "state/0002_two": "CREATE TABLE two (id INT);\n"}
+    project = make(tmp_path, {"state": sqlite}, {"visit": add_job("requires: state/0001", where="")}, scripts)
+    assert project("up", "--to", "state/0001_one").code == 0
+    assert run(project, "visit")["rows_done"] == 30
+    write_jobs(project, {"visit": add_job("requires: state/0001, state/0002", where="")})
+    assert project("up", "--wait").code == 0
+    assert wrong_rows(sqlite) == []
 
 
 @pytest.mark.parametrize("key", ["n", "n, id"])

@@ -94,7 +94,7 @@ def test_what_is_at_work_when_the_window_closes_ends_and_the_next_script_waits(
 
     loaded = stepwell.Project.load(project.folder, {"STATE_DB_URL": sqlite_url})
     with loaded.targets() as targets:
-        result = upgrade.up(targets, Options(window=Closing(time(0), time(1))), print, lambda *_: [])
+        result = upgrade.up(targets, Options(window=Closing(time(0), time(1))), print, lambda *_: [], lambda *_: None)
     assert result.applied == ["state/0001_item"]
     assert result.waiting == {"state/0002_more": ["the window, opens later"]}
     assert dumping.versions(sqlite_url) == ["0001_item"]

@@ -7,6 +7,7 @@ it is acted on, and a batch's own effect and its record commit together.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -278,9 +279,12 @@ class _Run:
         self.ledger.set_state(definition.name, token, "running")
         self.held = ""
         events.add(self.ledger.database, definition.reference, "started")
-        self.ledger.update(definition.name, token, started=self.ledger.clock(), walk=preflight.walk(definition))
         state = self.ledger.read(definition.name)
         assert state is not None
+        self.ledger.update(
+            definition.name, token, started=self.ledger.clock(), walk=preflight.walk(definition),
+            built_on=json.dumps(state.built_on or definition.requires),
+        )  # fmt: skip
         place, quiet, passed, headway = state.place, state.quiet_passes, False, _Headway()
         self.note_pass(place, quiet)
         for batch in self.ledger.open_batches(definition.name):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 
+from stepwell import graph
 from stepwell.databases.database import Database
 from stepwell.errors import JobNotReady, Refused
 from stepwell.graph import Step
-from stepwell.jobs import runner
+from stepwell.jobs import runner, steer
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.runner import Outcome, Site
 from stepwell.ledger.jobs import JobState, Ledger
@@ -19,10 +21,54 @@ Missing = Callable[[Definition], list[str]]
 """What of a job's requirements is not complete now, as references with notes."""
 
 
-def steps(definitions: Sequence[Definition], ledger: Database) -> tuple[Step, ...]:
-    """The jobs as steps of the graph: complete or how far. A ledger without tables knows no job."""
+def steps(
+    definitions: Sequence[Definition], ledger: Database, applied: Sequence[str], pending: Sequence[str]
+) -> tuple[Step, ...]:
+    """The jobs as steps of the graph, beside scripts by reference: complete or how far.
+
+    A ledger without tables knows no job.
+    """
+    states, found = _states(ledger), []
+    for definition in definitions:
+        state = states.get(definition.name)
+        step = _step(definition, state, Ledger(ledger))
+        if step.complete and state and (taken := taken_away(state.built_on, applied, pending)):
+            step = replace(step, complete=False, note=f"{taken[0]} was taken away under it")
+        found.append(step)
+    return tuple(found)
+
+
+def taken_away(built_on: Sequence[str], applied: Sequence[str], pending: Sequence[str]) -> list[str]:
+    """The scripts that a job was built on and that are to be applied anew: undone, or lost with an older backup."""
+    return [
+        reference
+        for text in built_on
+        if not graph.find(text, applied)
+        for reference in graph.find(text, pending)
+    ]  # fmt: skip
+
+
+def build_anew(
+    definitions: Sequence[Definition], ledger: Database, applied: Sequence[str], ready: Sequence[str]
+) -> None:
+    """Before scripts that are `ready` are applied: the jobs built on them once look for their rows again.
+
+    Raises LeaseHeld.
+    """
     states = _states(ledger)
-    return tuple(_step(definition, states.get(definition.name), Ledger(ledger)) for definition in definitions)
+    for definition in definitions:
+        state = states.get(definition.name)
+        if state and (bases := taken_away(state.built_on, applied, ready)):
+            steer.build_anew(ledger, state, bases[0], from_the_start=not definition.source.where)
+
+
+def take_away(definitions: Sequence[Definition], ledger: Database, undone: Sequence[str]) -> None:
+    """Before scripts are undone: the jobs that require them are complete no more. Raises LeaseHeld."""
+    states = _states(ledger)
+    for definition in definitions:
+        state = states.get(definition.name)
+        if state and any(graph.find(text, undone) for text in definition.requires):
+            steer.take_away(ledger, state, definition.requires)
 
 
 def _states(ledger: Database) -> dict[str, JobState]:

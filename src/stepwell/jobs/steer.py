@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Literal
 
@@ -9,7 +10,7 @@ from stepwell.databases.database import Database
 from stepwell.jobs.lease import LEASE
 from stepwell.jobs.limits import Limits
 from stepwell.ledger import ensured, events
-from stepwell.ledger.jobs import Ledger
+from stepwell.ledger.jobs import JobState, Ledger
 
 Word = Literal["pause", "resume", "cancel", "retry"]
 
@@ -63,30 +64,44 @@ def retry(ledger: Database, job: str) -> bool:
     return True
 
 
-def reopen(ledger: Database, job: str, from_the_start: bool) -> None:
-    """Let a job look again for rows whose work is taken back; `from_the_start` where no condition finds them.
+def take_away(ledger: Database, state: JobState, requires: Sequence[str]) -> None:
+    """Before a script that a job is built on is undone: it is complete no more, and its next run looks what is left.
 
-    Raises LeaseHeld where it would have to start over, and a worker is at it.
+    How far it is stays, for the undoing may never begin; `build_anew` forgets that. Raises LeaseHeld where a worker is
+    at it.
     """
-    state = Ledger(ledger).read(job)
-    if state is None:
+    lease = Ledger(ledger).acquire(state.job, LEASE)
+    try:
+        if not state.built_on and _has_begun(state):  # by an older Stepwell
+            Ledger(ledger).update(state.job, lease.token, built_on=json.dumps(requires))
+        _go_on(ledger, state.job, "'complete'")
+    finally:
+        Ledger(ledger).release(state.job, lease.token)
+
+
+def build_anew(ledger: Database, state: JobState, base: str, from_the_start: bool) -> None:
+    """Before the script `base`, that a job was built on, is applied anew: look for its rows again.
+
+    `from_the_start` where no condition finds those whose work was taken away: how far it is, and its lazy keys, are
+    forgotten. What a person has said of it stays. Raises LeaseHeld where a worker is at it.
+    """
+    if not _has_begun(state):
         return
-    if from_the_start:
-        _start_over(ledger, job, state.state)
-    elif state.state == "complete":
-        _go_on(ledger, job, "'complete'")
-    if state.state == "complete" or (from_the_start and state.place):
-        events.add(ledger, f"job/{job}", "reopened", "a script that it requires is undone")
-
-
-def _start_over(ledger: Database, job: str, state: str) -> None:
-    """Forget how far a job is, and its lazy keys. What a person has said of it stays."""
+    job = state.job
     lease = Ledger(ledger).acquire(job, LEASE)
     try:
-        Ledger(ledger).start_over(job, lease.token, state if state in ("paused", "cancelled", "undone") else "pending")
-        ensured.forget(ledger, job)
+        if from_the_start:
+            kept = state.state if state.state in ("paused", "cancelled", "undone") else "pending"
+            Ledger(ledger).start_over(job, lease.token, kept)
+            ensured.forget(ledger, job)
+        _go_on(ledger, job, "'complete'")
+        events.add(ledger, f"job/{job}", "reopened", f"{base} is applied anew")
     finally:
         Ledger(ledger).release(job, lease.token)
+
+
+def _has_begun(state: JobState) -> bool:
+    return bool(state.state == "complete" or state.place or state.rows_done)
 
 
 def _go_on(ledger: Database, job: str, states: str) -> None:

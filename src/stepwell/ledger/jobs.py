@@ -8,6 +8,7 @@ its own any more, and its transaction is rolled back.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import uuid
@@ -20,7 +21,7 @@ from stepwell.errors import Fenced, LeaseHeld, Refused
 
 COLUMNS = (
     "job, state, token, holder, lease_until, place, next_batch, quiet_passes, rows_done, rows_left, "
-    "limits, held_by, started, worked, finished, walk"
+    "limits, held_by, started, worked, finished, walk, built_on"
 )
 
 
@@ -38,7 +39,8 @@ class JobState:
     """A job's row; one that has none yet is as these defaults say.
 
     Times are seconds since 1970 by the ledger's clock, 0 for never; `rows_left` is -1 when unknown.
-    `worked` is when a batch was begun last, or a pass ended; `walk` tells by which key the job went then.
+    `worked` is when a batch was begun last, or a pass ended; `walk` tells by which key the job went then,
+    and `built_on` what it required when it was begun from the start.
     """
 
     job: str
@@ -57,6 +59,7 @@ class JobState:
     worked: float = 0.0
     finished: float = 0.0
     walk: str = ""
+    built_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +205,9 @@ class Ledger:
         """Forget how far a job is, and which rows failed, so that its next run begins anew."""
         with self.database.transaction():
             self.update(
-                job, token, state=state, place="", quiet_passes=0, rows_done=0, rows_left=-1, finished=0.0, held_by=""
-            )
+                job, token, state=state, place="", quiet_passes=0, rows_done=0, rows_left=-1, finished=0.0, held_by="",
+                built_on=None,
+            )  # fmt: skip
             for table in ("stepwell_batch", "stepwell_failure"):
                 self.database.query(f"DELETE FROM {table} WHERE job = ?", (job,))
 
@@ -335,7 +339,7 @@ def _indexed(key: str) -> str:
 
 
 def _state(row: Sequence[object]) -> JobState:
-    job, state, token, holder, until, place, number, quiet, done, left, limits, held_by, *times, walk = row
+    job, state, token, holder, until, place, number, quiet, done, left, limits, held_by, *times, walk, built_on = row
     started, worked, finished = times
     return JobState(
         str(job),
@@ -354,4 +358,5 @@ def _state(row: Sequence[object]) -> JobState:
         float(str(worked)),
         float(str(finished)),
         str(walk),
+        tuple(json.loads(str(built_on or "[]"))),
     )

@@ -36,7 +36,8 @@ TABLES = (
       started DOUBLE PRECISION NOT NULL DEFAULT 0,
       worked DOUBLE PRECISION NOT NULL DEFAULT 0,
       finished DOUBLE PRECISION NOT NULL DEFAULT 0,
-      walk VARCHAR(2000) NOT NULL DEFAULT ''
+      walk VARCHAR(2000) NOT NULL DEFAULT '',
+      built_on {text}
     )
     """,
     """

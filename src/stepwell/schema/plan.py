@@ -136,6 +136,13 @@ def make_plan(targets: Sequence[Target], options: Options) -> Plan:
     return plan
 
 
+def references(targets: Sequence[Target]) -> tuple[list[str], list[str]]:
+    """What is applied, by reference, and what is not."""
+    applied = [f"{target.database.name}/{version}" for target in targets for version in target.history.applied]
+    pending = [s.reference for t in targets for s in t.scripts if s.version not in t.history.applied]
+    return applied, pending
+
+
 def order(targets: Sequence[Target], others: Sequence[graph.Step]) -> tuple[dict[str, list[str]], list[str]]:
     """Every step's requirements, and the steps in their order. Raises UnknownReference, RequirementCycle."""
     steps = [*_steps(targets), *others]

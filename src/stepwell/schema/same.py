@@ -43,7 +43,7 @@ def _made(origin: Origin, variables: Mapping[str, str]) -> dict[str, str]:
     database.connect()
     try:
         target = Target(database, scripts, history.read(database, scripts))
-        upgrade.up([target], Options(variables=variables), _silent, lambda targets, ready, options, tell: [])
+        upgrade.up([target], Options(variables=variables), _silent, lambda *_: [], lambda *_: None)
         return definitions(database, without=tuple(_tables_of_tools()))
     finally:
         database.close()

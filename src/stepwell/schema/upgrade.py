@@ -33,7 +33,11 @@ Gives what would have stopped it, had `options.override` not said otherwise: in 
 """
 
 
-def up(targets: Sequence[Target], options: Options, tell: events.Listener, review: Review) -> Result:
+Before = Callable[[Sequence[Target], Sequence[Script]], None]
+"""Told which scripts are about to be applied, or undone, when the locks are held."""
+
+
+def up(targets: Sequence[Target], options: Options, tell: events.Listener, review: Review, before: Before) -> Result:
     """Apply every script that is ready. Raises what `apply` and `review` raise, HistoryDiffers, LockHeld, LockLost."""
     plan = make_plan(targets, options)
     refuse_differences(plan, options.accept)
@@ -60,6 +64,7 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
         held: dict[str, list[str]] = {}
         while True:
             ready = [script for script in plan.ready if script.reference not in tried]
+            before(targets, ready)
             for script, following in zip_longest(ready, ready[1:]):
                 if options.closed:
                     break
@@ -139,10 +144,10 @@ def down(
     targets: Sequence[Target],
     options: Options,
     tell: events.Listener,
-    before: Callable[[Sequence[Script]], None],
+    before: Before,
     agree: Callable[[Sequence[Script]], bool] | None = None,
 ) -> Result:
-    """Undo the last `count` scripts of a database, or all after `to`, newest first; `before` is told which.
+    """Undo the last `count` scripts of a database, or all after `to`, newest first.
 
     Raises NotAgreed.
     """
@@ -156,7 +161,7 @@ def down(
         _catch_up(targets)
         # Another run may have been at it meanwhile: what is then the newest was not meant.
         scripts = [script for script in to_undo(targets, options) if script in chosen]
-        before(scripts)
+        before(targets, scripts)
         for script in scripts:
             run(runner_of(script.database), script, "down")
     return Result([script.reference for script in scripts])
