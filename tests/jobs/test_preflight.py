@@ -166,7 +166,9 @@ VALUES = {
 def test_values_that_do_not_come_back_as_they_are(place: Place) -> None:
     for kind in KINDS[place.engine]:
         place.table(f"k {kind} NOT NULL PRIMARY KEY", f"({VALUES[kind]})", order="k")
-        refused(place, "do not come back as they are", "batches: keyset data.t by k")
+        error = refused(place, "do not come back as they are", "batches: keyset data.t by k")
+        assert error.said.lower() == f"k is of type {kind.lower().replace(', ', ',')}"
+        assert "a date with its time" in error.do
         place.query("DROP TABLE t")
 
 

@@ -20,13 +20,15 @@ class KeyFacts:
     """What the catalog tells of columns that rows are read along.
 
     `missing` are not there; `nullable` may hold NULL; `unfaithful` hold values that compare otherwise than they sort,
-    or that a client does not give back as they were. `indexes` are the columns, in their order, that the table's
-    indexes give rows in; `unique` says whether one keeps two rows from having the same values, NULL aside.
+    or that a client does not give back as they were; `types` are those of the columns in the engine's words. `indexes`
+    are the columns, in their order, that the table's indexes give rows in; `unique` says whether one keeps two rows
+    from having the same values, NULL aside.
     """
 
     missing: tuple[str, ...]
     nullable: tuple[str, ...]
     unfaithful: tuple[str, ...]
+    types: Mapping[str, str]
     indexes: tuple[tuple[str, ...], ...]
     indexed: bool
     unique: bool
@@ -34,9 +36,10 @@ class KeyFacts:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column by its name in the catalog."""
+    """A column by its name in the catalog, and its type."""
 
     name: str
+    type: str
     nullable: bool
     faithful: bool = True
 
@@ -92,6 +95,7 @@ def facts(wanted: Mapping[str, str], columns: Iterable[Column], found: Sequence[
         missing=tuple(spelled for spelled in wanted if spelled not in its),
         nullable=tuple(spelled for spelled, column in its.items() if column.nullable),
         unfaithful=tuple(spelled for spelled, column in its.items() if not column.faithful),
+        types={spelled: column.type for spelled, column in its.items()},
         indexes=tuple(index.columns for index in found if index.columns),
         indexed=any(index.columns[: len(names)] == names for index in found),
         unique=any(index.unique is not None and index.unique <= set(names) for index in found),

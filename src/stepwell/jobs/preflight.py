@@ -16,6 +16,8 @@ from stepwell.jobs.definition import Definition, Groups
 from stepwell.jobs.sources import Range, among, condition, dump_key, load_key
 from stepwell.ledger.jobs import Ledger
 
+OTHER = "Go by another key: a number, a text, a date, a date with its time, or a UUID."
+
 TRIES = 3
 """How often a first row is looked for again: somebody may delete it between the two looks."""
 
@@ -40,7 +42,8 @@ def check(definition: Definition, database: Database) -> None:
     for column in facts.unfaithful:
         raise unfit(
             f"values of {table}.{column} do not come back as they are, or sort otherwise than they compare",
-            "Go by another key: a number, a text, a time or a UUID.",
+            OTHER,
+            f"{column} is of type {facts.types[column]}",
         )
     if not facts.indexed and not definition.unindexed:
         said = ", ".join(f"({', '.join(index)})" for index in facts.indexes)
@@ -76,7 +79,8 @@ def check(definition: Definition, database: Database) -> None:
     if not _comes_back(database, definition):
         raise unfit(
             f"values of {columns} do not come back as they are, so a batch could not find its rows again",
-            "Go by another key: a number, a text, a time or a UUID.",
+            OTHER,
+            ", ".join(f"{column} is of type {kind}" for column, kind in facts.types.items()),
         )
 
 

@@ -26,7 +26,7 @@ def read(database: ClickhouseDatabase, table: str, columns: Sequence[str]) -> Ke
     sorted_by = database.query("SELECT sorting_key FROM system.tables WHERE database = ? AND name = ?", place)
     return keys.facts(
         {column: unquote(column, "clickhouse") for column in columns},
-        [Column(name, bool(_NULLABLE.match(kind)), not _UNFAITHFUL.search(kind)) for name, kind in found],
+        [Column(name, kind, bool(_NULLABLE.match(kind)), not _UNFAITHFUL.search(kind)) for name, kind in found],
         keys.indexes(Part("", False, column) for (text,) in sorted_by for column in _columns(str(text))),
     )
 

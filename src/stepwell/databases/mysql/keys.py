@@ -12,7 +12,7 @@ from stepwell.databases.mysql.names import ENGINE
 
 # ENUM and SET sort by number and compare as text; a FLOAT is given back with fewer digits than it has.
 COLUMNS = """
-SELECT LOWER(column_name), is_nullable = 'YES', data_type NOT IN ('enum', 'set', 'bit', 'float')
+SELECT LOWER(column_name), column_type, is_nullable = 'YES', data_type NOT IN ('enum', 'set', 'bit', 'float')
 FROM information_schema.columns
 WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ?
 """
@@ -32,8 +32,8 @@ def read(connection: Connection, table: str, columns: Sequence[str]) -> KeyFacts
     return keys.facts(
         {column: unquote(column).lower() for column in columns},
         [
-            Column(str(column), bool(nullable), bool(faithful))
-            for column, nullable, faithful in connection.query(COLUMNS, place)
+            Column(str(column), str(kind), bool(nullable), bool(faithful))
+            for column, kind, nullable, faithful in connection.query(COLUMNS, place)
         ],
         keys.indexes(
             Part(str(index), bool(unique), column, bool(descending))

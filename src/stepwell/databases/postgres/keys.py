@@ -12,7 +12,7 @@ from stepwell.databases.postgres.visible import Query
 
 # A real is given back as the shortest text that means it, which as a double precision is another number.
 COLUMNS = """
-SELECT attname, NOT attnotnull, atttypid <> 'real'::regtype
+SELECT attname, format_type(atttypid, atttypmod), NOT attnotnull, atttypid <> 'real'::regtype
 FROM pg_attribute
 WHERE attrelid = to_regclass(?) AND attnum > 0 AND NOT attisdropped
 """

@@ -35,6 +35,6 @@ def read(query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], table: st
     indexes = [Part(index, bool(unique), column, bool(descending)) for index, unique, column, descending, _ in parts]
     return keys.facts(
         {column: unquote(column).lower() for column in columns},
-        [Column(column, not not_null and not (numbered and number)) for column, not_null, number, _ in found],
+        [Column(column, kind, not not_null and not (numbered and number)) for column, not_null, number, kind in found],
         keys.indexes([*([Part("", True, primary[0])] if numbered else []), *indexes]),
     )
