@@ -103,6 +103,8 @@ def test_whoever_would_write_is_told_who_may_not_and_where_and_that_nothing_was_
     owner, reader = sides
     if begun:
         done(owner("job", "set", "add", "size=7"))
+        failure = "INSERT INTO stepwell_failure (job, row_key, error) VALUES ('add', '[3]', 'no')"  # to be retried
+        dumping.query(owner.urls["state"], failure)
     kept = dumping.dump(owner.urls["state"])
     for command in WRITES:
         end = reader(*command)
