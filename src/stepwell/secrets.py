@@ -6,10 +6,19 @@ a server quotes the statement that it refuses.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 
-_NAMES = re.compile(r"PASSW|PASSPHRASE|PWD\b|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY", re.IGNORECASE)
+_NAMES = re.compile(
+    r"PASSW|PASSPHRASE|PWD\b|SECRET|TOKEN(?!I[SZ])|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY", re.IGNORECASE
+)
+"""What secrets are called; a tokenizer's settings are none."""
+
+_FOLDERS = ("PWD", "OLDPWD")
+"""Where a shell is and was: every environment has them."""
+
+_WORDS = ("true", "false", "none", "null")
 _SHORTEST = 4
 """Characters: less is found in every other word, and hides nothing."""
 
@@ -18,8 +27,15 @@ _known: set[str] = set()
 
 def know(variables: Mapping[str, str], passwords: Iterable[str]) -> None:
     """Let `hide` hide these passwords, and the values of those variables that are named as secrets are."""
-    found = {value for name, value in variables.items() if _NAMES.search(name)} | set(passwords)
-    _known.update(value for value in found if len(value) >= _SHORTEST)
+    named = {value for name, value in variables.items() if _NAMES.search(name) and name not in _FOLDERS}
+    # The file that holds a secret is not one, nor is a switch: hidden, they would be missing from every other message.
+    found = {value for value in named if value.lower() not in _WORDS and not _is_place(value)}
+    _known.update(value for value in found.union(passwords) if len(value) >= _SHORTEST)
+
+
+def _is_place(value: str) -> bool:
+    # Path.exists() raises where a key that begins with a slash is too long for a name.
+    return value.startswith("/") and os.path.exists(value)  # noqa: PTH110  # it does not
 
 
 def hide(text: str) -> str:

@@ -106,6 +106,28 @@ def test_a_failing_script_job_and_check_tell_no_variable_that_is_a_secret(folder
     assert not [note for note in notes if CANARY in note]
 
 
+SHOWN = {
+    "PWD": "orders_of_today", "OLDPWD": "orders_of_today", "TOKENIZERS_PARALLELISM": "orders_of_today",
+    "TOKEN_CHECKS": "false", "SECRETS_ENABLED": "True", "APP_CREDENTIALS": __file__, "TOKEN_FOLDER": str(Path(__file__).parent),
+}  # fmt: skip
+HIDDEN = (
+    "MYSQL_PWD", "APP_PASSWORD", "APP_PASSWD", "PASSPHRASE", "CLIENT_SECRET", "HF_TOKEN", "TOKENS", "TOKEN_OF_CI",
+    "accessTokenValue", "AWS_CREDENTIALS", "PRIVATE_KEY", "API_KEY", "ACCESSKEY",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*SHOWN, *HIDDEN])
+def test_a_value_is_hidden_where_its_name_says_secret_and_not_where_it_is_a_place_or_a_switch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    value = SHOWN.get(name, "orders_of_today")
+    monkeypatch.setitem(projects.ENVIRONMENT, name, value)
+    script = f"INSERT INTO nowhere VALUES ('{value}');\n"
+    ended = projects.make(tmp_path, {"state": f"sqlite:///{tmp_path}/a.db"}, {"state/0001_a": script})("up")
+    assert ended.code == 1, ended.text
+    assert f"VALUES ('{value if name in SHOWN else '***'}')" in ended.stderr
+
+
 def with_a_job(project: Project) -> None:
     for name, text in {"jobs/wrong.sql": JOB, "checks/wrong.sql": CHECK}.items():
         (project.folder / name).parent.mkdir(exist_ok=True)
