@@ -89,9 +89,15 @@ class ClickhouseDatabase:
         def waiting(holder: str) -> None:
             logging.getLogger("stepwell").warning("waiting for the chDB folder %s, held by %s", self.path, holder)
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # chDB itself names no cause when another process has the folder.
-        self._open.enter_context(folder_lock(self.name, self.path, self.patience, waiting))
+        if self.path.is_file():
+            raise CannotConnect(self.name, str(self.url), "it is a file", "Name a folder: chDB keeps many files in it.")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # chDB itself names no cause when another process has the folder.
+            self._open.enter_context(folder_lock(self.name, self.path, self.patience, waiting))
+        except OSError as error:
+            do = f"Let this user write in {self.path.parent}, or name another folder in the URL."
+            raise CannotConnect(self.name, str(self.url), str(error), do) from None
         try:
             self._client = opening.in_process(self.name, self.url, self.path, self.database)
         except CannotConnect:
