@@ -156,6 +156,41 @@ def test_an_unreachable_database_ends_with_6_and_no_password_is_shown(tmp_path: 
         assert "Traceback" not in ended.text
 
 
+@pytest.mark.parametrize(
+    "password", ["{}@eim#99", "ge/{}", "ge?{}", "ge#{}", "ge:{}", "12/{}@x", "ge[{}", "ge\u2100{}"]
+)
+@pytest.mark.parametrize("scheme", ["postgresql", "clickhouse"])
+def test_no_part_of_a_password_is_shown_that_should_have_been_written_in_percent_signs(
+    tmp_path: Path, scheme: str, password: str
+) -> None:
+    url = f"{scheme}://someone:{password.format(CANARY)}@127.0.0.1:1/app"
+    ended = make(tmp_path, {"state/0001_good": GOOD}, url)("up")
+    assert ended.code in (2, 6), ended.text
+    assert ended.code == 6 or "%23 for #" in ended.stderr
+    for part in (CANARY, "eim", "99"):
+        assert part not in ended.text
+    assert "@127.0.0.1:1/app" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "told", "do"),
+    [
+        ("/proc/x", "/proc/x.stepwell-lock", "Let this user write in /proc"),
+        ("/proc/y/x", "/proc/y", "Let this user write in /proc/y"),
+        ("{}/file/x", "{}/file", "Let this user write in {}/file"),
+        ("{}/file", "it is a file", "Name a folder"),
+    ],
+)
+def test_a_folder_that_chdb_cannot_have_ends_with_6_and_says_why(tmp_path: Path, path: str, told: str, do: str) -> None:
+    (tmp_path / "file").write_text("no folder")
+    url = f"chdb:///{path.format(tmp_path)}?database=main"
+    ended = make(tmp_path, {"state/0001_good": GOOD}, url)("plan")
+    assert ended.code == 6, ended.text
+    assert told.format(tmp_path) in ended.stderr
+    assert do.format(tmp_path) in ended.stderr
+    assert "lsof" not in ended.text and "Traceback" not in ended.text
+
+
 @pytest.mark.parametrize("engine", ["postgres", "mysql"])
 def test_a_wrong_password_ends_with_6_and_is_never_shown(
     request: pytest.FixtureRequest, tmp_path: Path, engine: str

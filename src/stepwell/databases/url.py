@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -18,7 +19,12 @@ _ENGINES = {
     "clickhouses": "clickhouse",
     "chdb": "clickhouse",
 }
-_SECRET = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=password=)[^&\s]+", re.IGNORECASE)
+_SECRETS = (
+    # Up to the last @: one that stands in the password itself should have been written as %40, but may not have been.
+    re.compile(r"^((?:[^:/]*://)?+(?!/)[^:]*:)(.+)(?=@)", re.DOTALL),
+    re.compile(r"(password=)([^&\s]+)", re.IGNORECASE),
+)
+_UNREADABLE = "host and port are not clear; in a password write %40 for @, %23 for #, %2F for /, %3F for ?, %5B for ["
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +51,17 @@ class Url:
 
 
 def redact(text: str) -> str:
-    """`text` with everything that looks like a URL's password replaced."""
-    return _SECRET.sub("***", text)
+    """A URL's text with everything that looks like a password replaced."""
+    for pattern in _SECRETS:
+        text = pattern.sub(r"\1***", text)
+    return text
 
 
 def passwords(text: str) -> list[str]:
     """The passwords in a URL's text, as they are written and as they are meant."""
-    found = _SECRET.findall(text)
+    found = [match[2] for pattern in _SECRETS for match in pattern.finditer(text)]
+    with suppress(ValueError):
+        found.append(urlsplit(text).password or "")  # another @ may follow the one behind it
     return [*found, *map(unquote, found)]
 
 
@@ -61,8 +71,8 @@ def parse(text: str) -> Url:
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:
-        raise BadUrl(shown, str(error)) from None
+    except ValueError:  # its message may quote a part of the password
+        raise BadUrl(shown, _UNREADABLE) from None
     engine = _ENGINES.get(parts.scheme)
     if engine is None:
         raise BadUrl(shown, f"unknown scheme {parts.scheme!r}{did_you_mean(parts.scheme, _ENGINES)}")
@@ -73,6 +83,8 @@ def parse(text: str) -> Url:
         if not path:
             raise BadUrl(shown, "it names no file")
         return Url(parts.scheme, engine, path=path, database=options.pop("database", ""), options=options)
+    if "@" in parts.path + parts.fragment or ("@" in parts.query and not parts.path):
+        raise BadUrl(shown, _UNREADABLE)  # what was taken for the host may be a part of the password
     database = unquote(parts.path.removeprefix("/"))
     if not database and engine != "clickhouse":
         raise BadUrl(shown, "it names no database")
