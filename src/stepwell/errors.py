@@ -6,7 +6,7 @@ and what to do, all without secrets. `exit_code` is what the command line ends w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import ClassVar
 
@@ -281,6 +281,56 @@ class NewerHistory(StepwellError):
             f"the history in database {name!r} was written by a newer Stepwell than this one",
             now="nothing was changed",
             do='Install that version or a later one: pip install --upgrade "stepwell"',
+        )
+
+
+class TwoHomes(StepwellError):
+    """Stepwell's tables are in two schemas of the search path, and nothing tells which of them are true."""
+
+    exit_code = 6
+
+    def __init__(self, name: str, tables: Mapping[str, Sequence[str]]) -> None:
+        """`tables` are those of each schema."""
+        *_, last = tables
+        super().__init__(
+            f"database {name!r} has tables of Stepwell's in two schemas of its search_path",
+            where="\n".join(f"{schema}: {', '.join(its)}" for schema, its in tables.items()),
+            now="nothing was changed",
+            do="See which of them tell what was done, keep these, and rename all others, for example\n"
+            f"ALTER TABLE {last}.{tables[last][0]} RENAME TO old_{tables[last][0]};\n"
+            "If each schema is a project of its own, name one alone in the URL of its project:\n"
+            f"?options=-csearch_path%3D{last}",
+        )
+
+
+class HomeOffPath(StepwellError):
+    """Stepwell's tables are in a schema that is not on the search path any more."""
+
+    exit_code = 6
+
+    def __init__(self, name: str, schemas: Sequence[str], path: str) -> None:
+        super().__init__(
+            f"database {name!r} has Stepwell's tables in a schema that its search_path leaves out",
+            said=f"they are in {', '.join(schemas)}; the search_path is {path or 'empty'}",
+            now="nothing was changed; without them all scripts would be applied once more",
+            do="Put the schema back, anywhere on the path, where it was taken away (the role's setting, the\n"
+            f"database's or the server's): ALTER ROLE CURRENT_USER SET search_path = {path + ', ' if path else ''}"
+            f"{schemas[0]};\n"
+            "If this is a project of its own, say so by naming its path in the URL: ?options=-csearch_path%3DSCHEMA",
+        )
+
+
+class HomeMissing(StepwellError):
+    """No schema of the search path exists, so there is none to make Stepwell's tables in."""
+
+    exit_code = 6
+
+    def __init__(self, name: str, path: str) -> None:
+        super().__init__(
+            f"database {name!r} has no schema to make Stepwell's tables in",
+            said=f"the search_path is {path or 'empty'}; none of it exists, or our user may not use it",
+            now="nothing was changed",
+            do="Make one of them (CREATE SCHEMA …), or name another in the URL: ?options=-csearch_path%3DSCHEMA",
         )
 
 

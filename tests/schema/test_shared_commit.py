@@ -146,7 +146,7 @@ def test_only_a_table_that_was_made_is_kept_back_while_the_next_look_waits_for_a
 def test_what_is_written_together_is_written_as_a_whole_or_not_at_all(mysql_url: str, tmp_path: Path) -> None:
     database = open_database("state", mysql_url, tmp_path)
     database.connect()
-    journal = Journal(database)
+    journal = Journal(database, f"{database.home()}.schema_migrations")
     with pytest.raises(KeyboardInterrupt), journal.flushed(), journal.together():
         journal.write("one", "0001")
         raise KeyboardInterrupt

@@ -179,13 +179,17 @@ class Database(Protocol):
     def key_facts(self, table: str, columns: Sequence[str]) -> KeyFacts:
         """What the catalog tells of these columns, spelled as in SQL, as a key of a table. Reads no rows."""
 
-    def tracking_tables(self, name: str = HISTORY) -> list[str]:
-        """The statements that create the tracking tables `name` and `name`_journal, harmless when they exist."""
+    def tracking_tables(self, table: str = HISTORY) -> list[str]:
+        """The statements that create the tracking tables `table` and `table`_journal, harmless when they exist.
+
+        `table` is spelled as in SQL.
+        """
 
     def home(self) -> str:
-        """The schema or database, quoted, that the tracking tables are in.
+        """The schema or database, quoted, that all of Stepwell's tables are in, or are to be made in.
 
-        A script may change the search path or the current database, and its record must still find them.
+        What lies first on a search path changes, and a script may set another path or another current database: what
+        is made, and what is written while a script runs, names it. Raises TwoHomes, HomeOffPath, HomeMissing.
         """
 
     def conduct(self, command: Command) -> Conduct:

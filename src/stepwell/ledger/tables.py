@@ -20,7 +20,7 @@ EXACT = {"postgres": "", "mysql": " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", 
 # Keys and values of rows are JSON texts: a ledger row may speak of a row in any database.
 TABLES = (
     """
-    CREATE TABLE IF NOT EXISTS stepwell_job (
+    CREATE TABLE IF NOT EXISTS {home}.stepwell_job (
       job VARCHAR(150) NOT NULL PRIMARY KEY,
       state VARCHAR(20) NOT NULL DEFAULT 'pending',
       token BIGINT NOT NULL DEFAULT 0,
@@ -41,7 +41,7 @@ TABLES = (
     )
     """,
     """
-    CREATE TABLE IF NOT EXISTS stepwell_batch (
+    CREATE TABLE IF NOT EXISTS {home}.stepwell_batch (
       job VARCHAR(150) NOT NULL,
       number BIGINT NOT NULL,
       token BIGINT NOT NULL,
@@ -55,7 +55,7 @@ TABLES = (
     """,
     # A key that is too long for an index is known by its hash, and stands in `long_key`.
     """
-    CREATE TABLE IF NOT EXISTS stepwell_failure (
+    CREATE TABLE IF NOT EXISTS {home}.stepwell_failure (
       job VARCHAR(150) NOT NULL,
       row_key VARCHAR(500) NOT NULL,
       error TEXT NOT NULL,
@@ -66,7 +66,7 @@ TABLES = (
     )
     """,
     """
-    CREATE TABLE IF NOT EXISTS stepwell_ensured (
+    CREATE TABLE IF NOT EXISTS {home}.stepwell_ensured (
       job VARCHAR(150) NOT NULL,
       row_key VARCHAR(500) NOT NULL,
       at DOUBLE PRECISION NOT NULL DEFAULT 0,
@@ -75,7 +75,7 @@ TABLES = (
     """,
     # The key's order is that of `why` and of `undo`, which takes each row's changes newest first.
     """
-    CREATE TABLE IF NOT EXISTS stepwell_change (
+    CREATE TABLE IF NOT EXISTS {home}.stepwell_change (
       job VARCHAR(150) NOT NULL,
       row_key VARCHAR(500) NOT NULL,
       batch BIGINT NOT NULL,
@@ -91,7 +91,7 @@ TABLES = (
     """,
     # Changes as a batch records them: many to a row, which takes a quarter of the time of a row for each.
     """
-    CREATE TABLE IF NOT EXISTS stepwell_change_pack (
+    CREATE TABLE IF NOT EXISTS {home}.stepwell_change_pack (
       job VARCHAR(150) NOT NULL,
       batch BIGINT NOT NULL,
       number BIGINT NOT NULL,
@@ -107,7 +107,7 @@ TABLES = (
     """,
     # What a batch found in another database than the ledger's, kept until the batch is done.
     """
-    CREATE TABLE IF NOT EXISTS stepwell_before (
+    CREATE TABLE IF NOT EXISTS {home}.stepwell_before (
       job VARCHAR(150) NOT NULL,
       number BIGINT NOT NULL,
       found {text} NOT NULL,
@@ -116,7 +116,7 @@ TABLES = (
     """,
     # What follows is only ever added to; of a snapshot, `--replace` takes the rows away, and an event says so.
     """
-    CREATE TABLE IF NOT EXISTS stepwell_event (
+    CREATE TABLE IF NOT EXISTS {home}.stepwell_event (
       id VARCHAR(40) NOT NULL PRIMARY KEY,
       at DOUBLE PRECISION NOT NULL,
       who VARCHAR(150) NOT NULL,
@@ -128,7 +128,7 @@ TABLES = (
     )
     """,
     """
-    CREATE TABLE IF NOT EXISTS stepwell_check (
+    CREATE TABLE IF NOT EXISTS {home}.stepwell_check (
       id VARCHAR(40) NOT NULL PRIMARY KEY,
       check_name VARCHAR(150) NOT NULL,
       at DOUBLE PRECISION NOT NULL,
@@ -143,7 +143,7 @@ TABLES = (
     )
     """,
     """
-    CREATE TABLE IF NOT EXISTS stepwell_signoff (
+    CREATE TABLE IF NOT EXISTS {home}.stepwell_signoff (
       name VARCHAR(150) NOT NULL,
       number INT NOT NULL,
       answer VARCHAR(8) NOT NULL,
@@ -155,7 +155,7 @@ TABLES = (
     )
     """,
     """
-    CREATE TABLE IF NOT EXISTS stepwell_snapshot (
+    CREATE TABLE IF NOT EXISTS {home}.stepwell_snapshot (
       name VARCHAR(150) NOT NULL,
       check_name VARCHAR(150) NOT NULL,
       at DOUBLE PRECISION NOT NULL,
@@ -170,7 +170,7 @@ TABLES = (
     )
     """,
     """
-    CREATE TABLE IF NOT EXISTS stepwell_snapshot_part (
+    CREATE TABLE IF NOT EXISTS {home}.stepwell_snapshot_part (
       name VARCHAR(150) NOT NULL,
       check_name VARCHAR(150) NOT NULL,
       number BIGINT NOT NULL,
@@ -181,7 +181,7 @@ TABLES = (
 )
 
 
-_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
+_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS {home}\.(\w+)")
 _COLUMN = re.compile(r"^      ([a-z_]+) (.+?),?$", re.MULTILINE)
 _WANTED = {_TABLE.findall(statement)[0]: dict(_COLUMN.findall(statement)) for statement in TABLES}
 
@@ -240,12 +240,13 @@ def create(database: Database) -> None:
     _refuse_clickhouse(database)
     if _are_whole(database):
         return
-    engine = database.engine
-    for statement in TABLES:
+    engine, home = database.engine, database.home()
+    for template in TABLES:
+        statement = template.format(home=home, text=TEXT[engine]) + EXACT[engine]
         try:
-            database.query(statement.format(text=TEXT[engine]) + EXACT[engine])
+            database.query(statement)
         except Refused:  # PostgreSQL refuses one of two at once, IF NOT EXISTS or not; the other has made it by now
-            database.query(statement.format(text=TEXT[engine]) + EXACT[engine])
+            database.query(statement)
     upgrade(database)
 
 
@@ -256,7 +257,10 @@ def _refuse_clickhouse(database: Database) -> None:
 
 def _are_whole(database: Database) -> bool:
     """Whether all tables are there, with all columns: one statement, for each command asks. Raises Denied."""
-    looks = [f"EXISTS (SELECT {', '.join(columns)} FROM {table} WHERE 1 = 0)" for table, columns in _WANTED.items()]
+    home = database.home()  # which says so where others of these names stand before them
+    looks = [
+        f"EXISTS (SELECT {', '.join(columns)} FROM {home}.{table} WHERE 1 = 0)" for table, columns in _WANTED.items()
+    ]
     try:
         database.query(f"SELECT {', '.join(looks)}")
     except Denied:

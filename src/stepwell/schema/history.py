@@ -77,7 +77,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What one database remembers, and in which table. `exists` is False where Stepwell never ran."""
+    """What one database remembers, and the table, spelled as in SQL. `exists` is False where Stepwell never ran."""
 
     exists: bool = False
     applied: dict[str, Applied] = field(default_factory=dict)
@@ -127,17 +127,19 @@ class History:
 def read(database: Database, scripts: Iterable[Script] = ()) -> History:
     """Read a database's history; changes nothing. What a script was applied as before it was converted counts as it.
 
-    Raises ForeignHistory for a table that another tool made, NewerHistory for one of a newer Stepwell.
+    Raises ForeignHistory for a table that another tool made, NewerHistory for one of a newer Stepwell, and what
+    `home` raises.
     """
-    table = HISTORY
+    home = database.home()
+    table = f"{home}.{HISTORY}"
     try:
         rows = database.query(APPLIED.format(table=table))
     except Refused:
-        present = database.columns(table)
+        present = database.columns(HISTORY)  # anywhere on a search path
         if not present:
-            return History()
+            return History(table=table)
         if not set(COLUMNS) <= set(present):
-            table = BESIDE
+            table = f"{home}.{BESIDE}"
             if not database.columns(table):
                 raise ForeignHistory(database.name, present) from None
         # Another run has made it since; if not, this says what is wrong.

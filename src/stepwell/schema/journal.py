@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from stepwell import __version__
-from stepwell.databases.database import HISTORY, Database, Evidence
+from stepwell.databases.database import Database, Evidence
 from stepwell.errors import StepwellError
 from stepwell.ledger.actor import actor, host
 from stepwell.scripts.script import Script
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 LAST = "SELECT coalesce(max(seq), 0) FROM {table}_journal"
 WRITE = """
-INSERT INTO {home}.{table}_journal
+INSERT INTO {table}_journal
   (seq, run, who, version, direction, position, event, checksum, tag, evidence, note)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 RECORD = """
-INSERT INTO {home}.{table} (version, checksum, applied_by, duration, statements, tool)
+INSERT INTO {table} (version, checksum, applied_by, duration, statements, tool)
 VALUES (?, ?, ?, ?, ?, ?)
 """
-FORGET = "DELETE FROM {home}.{table} WHERE version IN (?, ?)"
+FORGET = "DELETE FROM {table} WHERE version IN (?, ?)"
 
 
 def whoami() -> str:
@@ -46,15 +46,12 @@ class Journal:
     is begun. Whoever does anything else before that calls `flush`; and what is told meanwhile is heard after it.
     """
 
-    def __init__(self, database: Database, table: str = HISTORY, follower: Follower | None = None) -> None:
+    def __init__(self, database: Database, table: str, follower: Follower | None = None) -> None:
         self.database, self.follower = database, follower
         self.run, self.who = str(uuid.uuid4()), whoami()
         for statement in database.tracking_tables(table):
             database.query(statement)
-        home = database.home()
-        self._write, self._record, self._forget = (
-            text.format(home=home, table=table) for text in (WRITE, RECORD, FORGET)
-        )
+        self._write, self._record, self._forget = (text.format(table=table) for text in (WRITE, RECORD, FORGET))
         self.seq = int(database.query(LAST.format(table=table))[0][0])
         self._together = False
         self._kept: list[Callable[[], None]] = []

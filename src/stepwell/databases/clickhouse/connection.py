@@ -432,8 +432,8 @@ class ClickhouseDatabase:
     def home(self) -> str:
         return quote(self.database)
 
-    def tracking_tables(self, name: str = HISTORY) -> list[str]:
-        return [text.replace(HISTORY, name) for text in tracking.tables(self.cluster)]
+    def tracking_tables(self, table: str = HISTORY) -> list[str]:
+        return tracking.tables(table, self.cluster)
 
 
 def _json(value: Any) -> str:

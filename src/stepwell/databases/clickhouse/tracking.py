@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stepwell.databases.clickhouse.names import literal
+from stepwell.databases.clickhouse.names import literal, parse
 
 MIGRATIONS = """
-CREATE TABLE IF NOT EXISTS schema_migrations{cluster} (
+CREATE TABLE IF NOT EXISTS {table}{cluster} (
   version String,
   checksum String DEFAULT '',
   applied_at DateTime64(6, 'UTC') DEFAULT now64(6),
@@ -20,7 +20,7 @@ ORDER BY version
 """
 
 JOURNAL = """
-CREATE TABLE IF NOT EXISTS schema_migrations_journal{cluster} (
+CREATE TABLE IF NOT EXISTS {table}_journal{cluster} (
   seq UInt64,
   at DateTime64(6, 'UTC') DEFAULT now64(6),
   run String DEFAULT '',
@@ -39,17 +39,18 @@ ORDER BY seq
 """
 
 # One path for all shards: every server of the cluster keeps the whole history.
-REPLICATED = "Replicated{kind}('/stepwell/{{database}}/{table}', '{{shard}}-{{replica}}')"
+REPLICATED = "Replicated{kind}('/stepwell/{{database}}/{name}', '{{shard}}-{{replica}}')"
 
 
-def tables(cluster: str) -> list[str]:
+def tables(table: str, cluster: str) -> list[str]:
     """The statements that create the tables; on a cluster, if one is named, on all its servers."""
     made = []
-    for text, table, kind in (
-        (MIGRATIONS, "schema_migrations", "ReplacingMergeTree"),
-        (JOURNAL, "schema_migrations_journal", "MergeTree"),
+    *_, name = parse(table)
+    for text, its_name, kind in (
+        (MIGRATIONS, name, "ReplacingMergeTree"),
+        (JOURNAL, f"{name}_journal", "MergeTree"),
     ):
-        engine = REPLICATED.format(kind=kind, table=table) if cluster else kind
+        engine = REPLICATED.format(kind=kind, name=its_name) if cluster else kind
         place = f" ON CLUSTER {literal(cluster)}" if cluster else ""
-        made.append(text.format(cluster=place, engine=engine).strip())
+        made.append(text.format(table=table, cluster=place, engine=engine).strip())
     return made

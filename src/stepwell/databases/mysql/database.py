@@ -271,8 +271,8 @@ class MysqlDatabase:
 
         return keys.read(self._connection, table, columns)
 
-    def tracking_tables(self, name: str = HISTORY) -> list[str]:
-        return [text.replace(HISTORY, name) for text in TABLES]
+    def tracking_tables(self, table: str = HISTORY) -> list[str]:
+        return [text.replace(HISTORY, table) for text in TABLES]
 
     def home(self) -> str:
         return quoted(self.url.database)

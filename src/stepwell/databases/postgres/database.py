@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepwell.databases.database import HISTORY, Activity, Command, Conduct, Evidence, Finding, Outcome
-from stepwell.databases.postgres import activity, conduct, migration_lock, reading
+from stepwell.databases.postgres import activity, conduct, home, migration_lock, reading
 from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
 from stepwell.errors import CannotConnect, ConnectionLost, StepwellError
@@ -81,6 +81,7 @@ class PostgresDatabase:
         self._working: Session | None = None
         self._observer: Session | None = None
         self._observing = threading.Lock()
+        self._home = ""
 
     def connect(self) -> None:
         """Open the working connection. Raises CannotConnect with what to do about it."""
@@ -94,6 +95,7 @@ class PostgresDatabase:
                 if session is not None:
                     session.close()
             self._working = self._observer = None
+        self._home = ""
 
     def reset(self) -> None:
         """Put the connection's settings back to what `connect` left."""
@@ -180,13 +182,17 @@ class PostgresDatabase:
 
         return keys.read(self.query, table, columns)
 
-    def tracking_tables(self, name: str = HISTORY) -> list[str]:
+    def tracking_tables(self, table: str = HISTORY) -> list[str]:
         """The statements that create the tracking tables, each harmless when the table exists."""
-        return [text.replace(HISTORY, name) for text in (MIGRATIONS, JOURNAL)]
+        return [text.replace(HISTORY, table) for text in (MIGRATIONS, JOURNAL)]
 
     def home(self) -> str:
-        """The schema that the tracking tables are in, quoted."""
-        return str(self.query("SELECT quote_ident(current_schema())")[0][0])
+        """The schema, quoted, that Stepwell's tables are in, or are to be made in. Asked once, when they are there.
+
+        Raises TwoHomes, HomeOffPath, HomeMissing.
+        """
+        self._home = self._home or home.find(self._session, self.name)
+        return self._home or home.first(self._session, self.name)
 
     def conduct(self, command: Command) -> Conduct:
         """How the statement behaves, from its text; REINDEX and CLUSTER also from the table they name."""

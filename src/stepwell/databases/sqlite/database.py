@@ -316,9 +316,9 @@ class SqliteDatabase:
 
         return keys.read(self.query, table, columns)
 
-    def tracking_tables(self, name: str = HISTORY) -> list[str]:
+    def tracking_tables(self, table: str = HISTORY) -> list[str]:
         """The statements that create the tracking tables, each harmless when the table exists."""
-        return [text.replace(HISTORY, name) for text in (MIGRATIONS, JOURNAL)]
+        return [text.replace(HISTORY, table) for text in (MIGRATIONS, JOURNAL)]
 
     def home(self) -> str:
         """The schema that the tracking tables are in, beside attached ones."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from stepwell.databases.database import HISTORY, Database
-from stepwell.errors import BadRequest, CannotAdopt, did_you_mean
+from stepwell.databases.database import Database
+from stepwell.errors import BadRequest, CannotAdopt, ForeignHistory, did_you_mean
 from stepwell.schema import events, history
 from stepwell.schema.adopt import alembic, flyway, golang_migrate, goose, liquibase, prisma, versions
 from stepwell.schema.adopt.tool import Record, Tool
@@ -88,9 +88,11 @@ def only(database: Database, wanted: str) -> tuple[Tool, str]:
 def look(database: Database, scripts: Sequence[Script], wanted: str, variables: Mapping[str, str]) -> Takeover:
     """What would be taken over; changes nothing. Raises BadRequest where it is not clear from which tool."""
     tool, table = only(database, wanted)
-    columns = database.columns(HISTORY)
-    home = BESIDE if columns and not set(history.COLUMNS) <= set(columns) else HISTORY
-    before = history.read(database, scripts) if database.columns(home) else History()
+    try:
+        before = history.read(database, scripts)
+        home = before.table.rpartition(".")[2]
+    except ForeignHistory:
+        before, home = History(), BESIDE
     takeover = Takeover(tool.name, table, home)
     for record in tool.read(database, table, scripts):
         if record.script is None:
@@ -138,7 +140,7 @@ def adopt(
     differences += [f"{r.script.reference}: {r.edited}" for r in seen.applied if r.script and r.edited]
     if differences and not as_is:
         raise CannotAdopt(database.name, seen.tool, differences)
-    Journal(database, seen.home)  # makes the tables, so that the run below finds its own
+    Journal(database, f"{database.home()}.{seen.home}")  # makes the tables, so that the run below finds its own
     target = Target(database, scripts, history.read(database, scripts))
     with locked([target], options, tell) as ((fresh,), _):
         seen = look(database, scripts, wanted, options.variables)
