@@ -370,8 +370,9 @@ class StatementFailed(StepwellError):
     """A statement of a script failed; nothing after it was started."""
 
     def __init__(
-        self, reference: str, position: int, count: int, where: str, text: str, cause: Refused, now: str
-    ) -> None:
+        self, reference: str, position: int, count: int, where: str, text: str, cause: Refused, now: str,
+        in_doubt: bool = False,
+    ) -> None:  # fmt: skip
         self.reference, self.position, self.cause = reference, position, cause
         label = {
             "LockTimeout": "could not get its lock",
@@ -386,7 +387,9 @@ class StatementFailed(StepwellError):
             where=f"{where}: {shorten(text, 100)}",
             said="\n".join([cause.said, *(f"blocked by {holder}" for holder in cause.holders)]),
             now=now,
-            do=cause.advice,
+            do=f"The next `stepwell up` looks again. Where it can't tell either, {_by_hand(reference, position)}"
+            if in_doubt
+            else cause.advice,
         )
 
     @property
@@ -405,10 +408,16 @@ class InDoubt(StepwellError):
             where=where,
             said=f"{shorten(text)}\n{reason}",
             now="stopped before it; nothing after it was started",
-            do="Look at the database, then say what you found, and run `stepwell up` again:\n"
-            f"its effect is complete:      stepwell resolve {reference}:{position} done\n"
-            f"nothing of it remains:       stepwell resolve {reference}:{position} not-done",
+            do=f"Before `stepwell up` goes on, {_by_hand(reference, position)}",
         )
+
+
+def _by_hand(reference: str, position: int) -> str:
+    return (
+        "look at the database, and say what you found:\n"
+        f"its effect is complete:      stepwell resolve {reference}:{position} done\n"
+        f"nothing of it remains:       stepwell resolve {reference}:{position} not-done"
+    )
 
 
 class GuardFailed(StepwellError):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from clickhouse_cases import catalog, content, opened, send, settled, tag
+from jobbing import until
 from servers.clickhouse_front import ClickhouseFront
 from stepwell.databases.clickhouse import ClickhouseDatabase
 from stepwell.databases.clickhouse.rewriting import with_mark
@@ -209,7 +210,7 @@ def _elsewhere(db: ClickhouseDatabase, text: str) -> None:
 
 
 def test_a_mutation_that_can_not_finish_is_told_with_its_reason(db: ClickhouseDatabase) -> None:
-    command = Command(text="ALTER TABLE t UPDATE s = toString(throwIf(a = 5, 'five')) WHERE 1", tag=tag())
+    command = Command(text="ALTER TABLE t UPDATE s = toString(throwIf(a >= 0, 'five')) WHERE 1", tag=tag())
     evidence = db.evidence(command)
     db.query(
         f"{with_mark(command.text, command.tag)} SETTINGS mutations_sync = 0, allow_nondeterministic_mutations = 1"
@@ -218,6 +219,29 @@ def test_a_mutation_that_can_not_finish_is_told_with_its_reason(db: ClickhouseDa
     assert "five" in finding.reason
     send(db, "KILL MUTATION WHERE database = currentDatabase()")
     assert db.settle(command, evidence).outcome is Outcome.NOT_DONE
+
+
+HALF_DONE = """
+CREATE TABLE h (p UInt8, id UInt64, n UInt64) ENGINE = MergeTree PARTITION BY p ORDER BY id
+SETTINGS number_of_free_entries_in_pool_to_execute_mutation = 0
+"""
+
+
+@pytest.mark.parametrize("beside", ["", "INSERT INTO h VALUES (9, 9, 9)"], ids=["alone", "beside inserts"])
+def test_a_killed_mutation_that_has_done_some_parts_is_not_sent_again(db: ClickhouseDatabase, beside: str) -> None:
+    send(db, HALF_DONE, "INSERT INTO h SELECT number % 4, number, 0 FROM numbers(40)")
+    command = Command(text="ALTER TABLE h UPDATE n = n + intDiv(1, p != 3) WHERE 1", tag=tag())
+    evidence = db.evidence(command)
+    send(db, "ALTER TABLE h UPDATE n = 0 WHERE p = 1 SETTINGS mutations_sync = 2")  # somebody else's
+    send(db, *filter(None, [beside]))
+    assert db.settle(command, evidence).outcome is Outcome.NOT_DONE
+    db.query(f"{with_mark(command.text, command.tag)} SETTINGS mutations_sync = 0")
+    until(lambda: db.query("SELECT count() FROM h WHERE n = 1 AND id < 40") == [(30,)])
+    settled(db, command, evidence, Outcome.UNKNOWN)
+    send(db, "KILL MUTATION WHERE database = currentDatabase() AND NOT is_done")
+    finding = db.settle(command, evidence)
+    assert finding.outcome is Outcome.UNKNOWN
+    assert "a mutation that was killed, or forgotten, has written 3 of the parts" in finding.reason
 
 
 # --- somebody else --------------------------------------------------------------------------------------------

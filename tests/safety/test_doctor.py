@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -176,8 +177,8 @@ def test_a_mutation_that_fails_stops_a_release_that_names_its_table_alone(tmp_pa
     end = made("up")
     assert end.code == 8
     assert "mutations: main: a mutation of t fails since" in end.stderr
-    assert "KILL MUTATION WHERE table = 't';" in end.stderr
-    dumping.query(clickhouse_url, "KILL MUTATION WHERE table = 't'")
+    [kill] = re.findall(r"KILL MUTATION WHERE database = '\w+' AND table = 't' AND mutation_id = '\S+';", end.stderr)
+    dumping.query(clickhouse_url, kill)
     assert "applied 1" in done(made("up"))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,10 +38,14 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An outcome with the evidence for it, in words for the person who reads the history."""
+    """An outcome with the evidence for it, in words for the person who reads the history.
+
+    `seen` is evidence for the next look, where what tells of the statement now may be gone by then.
+    """
 
     outcome: Outcome
     reason: str
+    seen: Evidence = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

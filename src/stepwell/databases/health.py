@@ -39,13 +39,17 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """A change of a table's parts that is not finished: parts left, seconds since it was asked for, why it fails."""
+    """A change of a table's parts that is not finished: parts left, seconds since it was asked for, why it fails.
+
+    `kill` is the statement that ends it.
+    """
 
     table: str
     command: str
     parts: int
     seconds: float
     failure: str = ""
+    kill: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -318,9 +318,10 @@ def _apply_journalled(work: Work, statement: Statement, command: Command) -> Non
             now = "in doubt: the server may have done it; the next `stepwell up` finds out by itself"
             raise failed(work, statement, error, now) from error
         except Refused as error:
-            cleared, now = _clear_away(work, statement, command, evidence, error)
-            if not cleared or pause is None or not isinstance(error, LockTimeout):
-                raise failed(work, statement, error, now, recorded=True) from error
+            outcome, now = _clear_away(work, statement, command, evidence, error)
+            if outcome is not Outcome.NOT_DONE or pause is None or not isinstance(error, LockTimeout):
+                in_doubt = outcome is Outcome.UNKNOWN
+                raise failed(work, statement, error, now, recorded=True, in_doubt=in_doubt) from error
             _give_way(work, statement, error, pause)
         else:
             _done(work, statement, command)
@@ -344,22 +345,22 @@ def _done(work: Work, statement: Statement, command: Command) -> None:
 
 def _clear_away(
     work: Work, statement: Statement, command: Command, evidence: Evidence, error: Refused
-) -> tuple[bool, str]:
-    """Remove what a failed statement left. Whether nothing of it remains for certain, and the state in words."""
+) -> tuple[Outcome, str]:
+    """Remove what a failed statement left. What became of it, and the state in words."""
     try:
         finding = work.runner.database.settle(command, evidence)
         if finding.outcome is Outcome.NOT_DONE:
             work.write("undone", statement, command.tag, note=f"{error.kind}: {error.said}; {finding.reason}")
+        if finding.outcome is Outcome.UNKNOWN and finding.seen:
+            work.write("begun", statement, command.tag, evidence | finding.seen, finding.reason)
     except StepwellError as trouble:
-        return False, f"in doubt ({trouble.what}); the next `stepwell up` finds out by itself"
-    if finding.outcome is Outcome.NOT_DONE:
-        return True, finding.reason
-    if finding.outcome is Outcome.DONE:
-        return (
-            False,
-            f"the server reported an error, but {finding.reason}; the next `stepwell up` goes on behind it",
-        )
-    return False, f"in doubt: {finding.reason}"
+        return Outcome.UNKNOWN, f"in doubt ({trouble.what}); the next `stepwell up` finds out by itself"
+    now = {
+        Outcome.NOT_DONE: finding.reason,
+        Outcome.DONE: f"the server reported an error, but {finding.reason}; the next `stepwell up` goes on behind it",
+        Outcome.UNKNOWN: f"in doubt: {finding.reason}",
+    }
+    return finding.outcome, now[finding.outcome]
 
 
 def _send(work: Work, statement: Statement, command: Command, evidence: Evidence | None = None) -> None:
@@ -395,7 +396,9 @@ def _give_way(work: Work, last: Statement, error: LockTimeout, pause: float) -> 
     time.sleep(pause)
 
 
-def failed(work: Work, last: Statement, error: Refused, now: str, recorded: bool = False) -> StatementFailed:
+def failed(
+    work: Work, last: Statement, error: Refused, now: str, recorded: bool = False, in_doubt: bool = False
+) -> StatementFailed:
     """The failure of a statement in the words a person needs, after writing it into the journal if possible."""
     statement = error.statement if isinstance(error.statement, Statement) else last
     if not recorded and not isinstance(error, ConnectionLost):
@@ -409,6 +412,7 @@ def failed(work: Work, last: Statement, error: Refused, now: str, recorded: bool
         statement.text,
         error,
         now,
+        in_doubt,
     )
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
-from stepwell.databases.database import Activity, Command, Database, Finding, Outcome
+from stepwell.databases.database import Activity, Command, Database, Evidence, Finding, Outcome
 from stepwell.schema.history import Entry
 from stepwell.schema.journal import Journal
 
@@ -31,19 +32,26 @@ def settle(
     waited = follow(database, doubt.tag, working)
     finding = database.settle(command, doubt.evidence)
     if waited:
-        finding = Finding(finding.outcome, f"it was still running and was followed to its end; {finding.reason}")
+        finding = replace(finding, reason=f"it was still running and was followed to its end; {finding.reason}")
     if finding.outcome is not Outcome.UNKNOWN:
         event = "done" if finding.outcome is Outcome.DONE else "undone"
-        journal.write(
-            event,
-            doubt.version,
-            doubt.direction,
-            doubt.position,
-            checksum=doubt.checksum,
-            tag=doubt.tag,
-            note=f"settled: {finding.reason}",
-        )
+        _write(journal, doubt, event, None, f"settled: {finding.reason}")
+    elif not finding.seen.items() <= doubt.evidence.items():
+        _write(journal, doubt, "begun", doubt.evidence | finding.seen, finding.reason)
     return finding
+
+
+def _write(journal: Journal, doubt: Entry, event: str, evidence: Evidence | None, note: str) -> None:
+    journal.write(
+        event,
+        doubt.version,
+        doubt.direction,
+        doubt.position,
+        checksum=doubt.checksum,
+        tag=doubt.tag,
+        evidence=evidence,
+        note=note,
+    )
 
 
 def follow(database: Database, tag: str, working: Callable[[Activity], None]) -> bool:

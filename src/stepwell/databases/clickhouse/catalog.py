@@ -163,6 +163,40 @@ def mutations(database: ClickhouseDatabase, name: Name, mark: str = "") -> list[
     return [(bool(done), str(reason)) for done, reason in rows]
 
 
+MUTATED = "toUInt64OrZero(splitByChar('_', name)[5])"
+"""The number of the mutation that wrote a part, 0 for one as it was inserted: PARTITION_MIN_MAX_LEVEL_MUTATION."""
+
+
+def last_numbers(database: ClickhouseDatabase, name: Name) -> dict[str, int]:
+    """The highest number that a block or a mutation of a table has by now, by partition."""
+    rows = database.query(
+        f"""
+        SELECT partition_id, max(greatest(toUInt64(max_block_number), {MUTATED}))
+        FROM system.parts
+        WHERE active AND (database, table) = {pair(name)}
+        GROUP BY partition_id
+        """
+    )
+    return {str(partition): int(number) for partition, number in rows}
+
+
+def mutated_since(database: ClickhouseDatabase, name: Name, last: dict[str, int], mark: str) -> int:
+    """The parts that mutations wrote since, but for those that the server knows and that lack the mark."""
+    known = {
+        int(number)
+        for (number,) in database.query(
+            f"""
+            SELECT arrayJoin(`block_numbers.number`) FROM system.mutations
+            WHERE (database, table) = {pair(name)} AND position(command, {literal(literal(mark))}) = 0
+            """
+        )
+    }
+    rows = database.query(
+        f"SELECT partition_id, {MUTATED} FROM system.parts WHERE active AND (database, table) = {pair(name)}"
+    )
+    return sum(int(number) > last.get(str(partition), 0) and int(number) not in known for partition, number in rows)
+
+
 # --- the query log --------------------------------------------------------------------------------------------
 
 

@@ -52,6 +52,8 @@ def gather(database: ClickhouseDatabase, command: Command) -> Evidence:
         seen |= inserts.gather(database, command, statement)
     if statement.kind in (Kind.TRUNCATE, Kind.PARTS):
         seen["contents"] = catalog.contents(database, map(database.qualified, statement.names))
+    if statement.kind is Kind.MUTATION:
+        seen["numbers"] = catalog.last_numbers(database, database.qualified(statement.names[0]))
     return seen
 
 
@@ -173,9 +175,17 @@ def _settle_mutation(doubt: Doubt) -> Finding:
     if _uuid(doubt.before.get(spell(doubt.name))) != _uuid(doubt.now[spell(doubt.name)]):
         return Finding(Outcome.UNKNOWN, f"{spell(doubt.name)} is another table than before")
     if not tag or not catalog.mutations(doubt.database, doubt.name, tag):
+        # Killed, or so old that the server has cleaned it away: the parts that it wrote bear its number.
+        last = doubt.evidence.get("numbers")
+        if last is not None and (parts := catalog.mutated_since(doubt.database, doubt.name, last, tag)):
+            said = f"a mutation that was killed, or forgotten, has written {parts} of the parts of {spell(doubt.name)}"
+            return Finding(Outcome.UNKNOWN, f"{said}: their rows may be done")
+        if doubt.evidence.get("submitted"):
+            said = f"its mutation of {spell(doubt.name)} was there, and was killed or forgotten since"
+            return Finding(Outcome.UNKNOWN, f"{said}: rows of some parts may be done")
         return Finding(Outcome.NOT_DONE, f"{spell(doubt.name)} has no mutation with its mark")
     if trouble := _wait_for_mutations(doubt, tag):
-        return Finding(Outcome.UNKNOWN, trouble)
+        return Finding(Outcome.UNKNOWN, trouble, {"submitted": True})
     return Finding(Outcome.DONE, "its mutation is finished")
 
 

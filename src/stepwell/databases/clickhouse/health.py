@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepwell.databases.clickhouse.names import literal, parse
+from stepwell.databases.clickhouse.names import literal, parse, quote
 from stepwell.databases.health import Health, Mutation, Size, Space, older
 from stepwell.errors import ConnectionLost, Refused
 
@@ -30,7 +30,7 @@ FROM (
 """
 MUTATIONS = """
 SELECT table, any(command), max(parts_to_do), max(toFloat64(dateDiff('second', create_time, now()))),
-       max(latest_fail_reason)
+       max(latest_fail_reason), mutation_id
 FROM {mutations}
 WHERE NOT is_done AND database = {database}
 GROUP BY table, mutation_id
@@ -70,7 +70,12 @@ def read(database: ClickhouseDatabase) -> Health:
         space = Space(int(free), int(total), "system.disks") if hosts else None
     if "mutations" not in denied:
         found = database.query(MUTATIONS.format(mutations=database.everywhere("mutations"), database=own))
-        mutations = tuple(Mutation(str(t), str(c), int(p), float(s), str(f)) for t, c, p, s, f in found)
+        cluster = f" ON CLUSTER {quote(database.cluster)}" if database.cluster else ""
+        kill = f"KILL MUTATION{cluster} WHERE database = {own} AND table = {{}} AND mutation_id = {{}};"
+        mutations = tuple(
+            Mutation(str(t), str(c), int(p), float(s), str(f), kill.format(literal(t), literal(number)))
+            for t, c, p, s, f, number in found
+        )
     if "replicas" not in denied:
         found = database.query(REPLICAS.format(replicas=database.everywhere("replicas"), database=own))
         replication = tuple(str(trouble) for (trouble,) in found)

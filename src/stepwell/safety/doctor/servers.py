@@ -84,7 +84,7 @@ def mutations(subject: Subject) -> Iterator[Finding]:
         if one.failure:
             what = f"a mutation of {one.table} fails since {span(one.seconds)}: {one.command}: {one.failure[:200]}"
             touched = any(re.search(rf"\b{re.escape(one.table)}\b", text) for text in subject.texts)
-            do = f"Later changes of {one.table} wait behind it. End it: KILL MUTATION WHERE table = '{one.table}';"
+            do = f"Later changes of {one.table} wait behind it. End it; what it has done stays: {one.kill}"
             yield Finding("mutations", Level.BLOCKER if touched else Level.WARNING, subject.name, what, do)
         else:
             what = f"a mutation of {one.table} is at work for {span(one.seconds)}, {one.parts} parts left"
