@@ -760,6 +760,20 @@ class Fenced(StepwellError):
         )
 
 
+class KeyUnderWay(StepwellError):
+    """A lazy key that began before the undo of its job has not come to its end."""
+
+    exit_code = 5
+
+    def __init__(self, reference: str, seconds: float, said: str) -> None:
+        super().__init__(
+            f"{reference}: a lazy key that began before this undo is under way after {seconds:g} seconds",
+            said=said,
+            now="the job is undone, so no other row of it is migrated; none was given back yet",
+            do=f"Wait for it, or end its session, and repeat `stepwell job undo {reference.removeprefix('job/')}`.",
+        )
+
+
 class JobStalled(StepwellError):
     """A job met the same trouble too often to go on by itself."""
 

@@ -29,6 +29,7 @@ from stepwell.jobs.changes import why
 from stepwell.jobs.definition import Definition, Drain, Excluded, Groups, Keyset, Source
 from stepwell.jobs.lazy import Lazy
 from stepwell.jobs.runner import Site
+from stepwell.jobs.steer import steer
 from stepwell.jobs.undo import reassess, undo, unwind
 from stepwell.ledger.changes import Change
 from stepwell.ledger.jobs import Ledger
@@ -497,6 +498,8 @@ def test_keys_that_were_migrated_one_by_one_go_back_as_well(place: tuple[Urls, s
         assert changed(databases[ledger], 7)[0].new == {"a": "70"}
         assert undo(single, site).restored == 1
         assert rows(databases["state"]) == before
+        with opened(databases[ledger]) as database:
+            steer(database, "fill", "resume")
 
 
 # --- a way back of its own --------------------------------------------------------------------------------
@@ -775,6 +778,7 @@ from stepwell.databases import open_database
 from stepwell.jobs import changes, lease, runner, undo
 from stepwell.jobs.definition import Definition, Keyset
 from stepwell.jobs.runner import Site
+from stepwell.jobs.steer import steer
 from killing import Fuse, watch
 
 urls = {urls!r}

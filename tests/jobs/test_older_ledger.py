@@ -15,12 +15,13 @@ from projects import done
 from stepwell.databases import open_database
 from stepwell.ledger import tables
 
-OLDER = {
-    "stepwell_change": "made_by",
-    "stepwell_check": "statement",
-    "stepwell_failure": "long_key",
-    "stepwell_job": "held_by",
-}
+OLDER = (
+    ("stepwell_change", "made_by"),
+    ("stepwell_check", "statement"),
+    ("stepwell_failure", "long_key"),
+    ("stepwell_job", "epoch"),
+    ("stepwell_job", "held_by"),
+)
 """Columns that some table of the ledger came without once."""
 
 
@@ -33,7 +34,7 @@ def test_an_older_ledger_is_brought_up_to_date_by_whichever_command_comes_first(
     project = make(tmp_path, {"state": url}, {"add": add_job("records: seen")}, scripts)
     assert run(project, "add")["state"] == "complete"
     for command in (("status",), ("up",), ("job", "why", "add", "3"), ("job", "undo", "add", "--yes")):
-        for table, column in OLDER.items():
+        for table, column in OLDER:
             dumping.query(url, f"ALTER TABLE {table} DROP COLUMN {column}")
         done(project(*command))
     assert shown(project, "add")["state"] == "undone"

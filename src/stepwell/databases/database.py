@@ -110,6 +110,8 @@ class Database(Protocol):
 
     Empty where one writer keeps out the others anyway, and where there are no transactions.
     """
+    for_share: str
+    """The same for a lock that several may hold at once, and that keeps out who would change the rows."""
 
     def connect(self) -> None:
         """Open the working connection. Raises CannotConnect with what to do about it."""

@@ -15,7 +15,7 @@ from stepwell.jobs.batch import Connections
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.runner import Outcome, Site
 from stepwell.jobs.service import Missing
-from stepwell.ledger.jobs import Ledger
+from stepwell.ledger.jobs import HELD, Ledger
 
 LOGGER = logging.getLogger("stepwell")
 
@@ -100,7 +100,7 @@ def _on_one_line(error: StepwellError) -> str:
 def _has_work(definition: Definition, site: Site, connections: Connections) -> bool:
     ledger = Ledger(connections.get(site.ledger))
     state = ledger.read(definition.name)
-    if state is None or state.state in ("paused", "cancelled", "undone"):
+    if state is None or state.state in HELD:
         return False
     if definition.window and not definition.window.open_at(datetime.now(UTC)):
         return False

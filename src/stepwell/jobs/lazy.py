@@ -4,6 +4,10 @@ A key that is known to be done costs a look into a set. Another one goes through
 takes it up, and all that ask for it meanwhile wait for that one (`_flights`); its rows, or a row of the ledger, are
 locked, so that of several processes one migrates and the others wait; and what says whether it still has to be
 migrated is read once more behind that lock, in the transaction that migrates it.
+
+A key of a job that is paused, cancelled or undone is left as it is; no undo slips in between the look that tells and
+the commit (`ledger/ensured.py`). Where rows are taken back an epoch of the job ends, and with it, at the next look at
+the ledger, what is remembered of keys.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
@@ -31,6 +35,7 @@ from stepwell.jobs.runner import Site
 from stepwell.jobs.sources import Condition, Keys, condition, dump_key
 from stepwell.jobs.work import hurried, passes
 from stepwell.ledger import ensured
+from stepwell.ledger.ensured import Standing
 from stepwell.ledger.jobs import Ledger
 from stepwell.ledger.tables import create
 
@@ -39,6 +44,9 @@ MOST_REMEMBERED = 100_000
 
 MOST_AT_ONCE = 8
 """Keys migrated at the same time in one process, each on connections of its own."""
+
+LOOK = 2.0
+"""Seconds that a key is known to be done without a look at the ledger: rows may have been taken back since."""
 
 PAUSES = (0.05, 0.2)
 """Seconds before a key that met passing trouble is tried again: somebody waits for it, so these are short."""
@@ -59,13 +67,16 @@ class Lazy:
 
     A key is the value of the source's key column, or a tuple where that has several; for Groups it is one value of the
     group's column. `missing` tells which of the job's requirements are not complete. Does nothing where the
-    job's flag is off. Safe from any thread; everything raises StepwellError, or what `migrate` itself raises.
+    job's flag is off, nor while the job is paused, cancelled or undone. Safe from any thread; everything raises
+    StepwellError, or what `migrate` itself raises.
     """
 
     def __init__(self, job: Definition, site: Site, missing: Callable[[Definition], list[str]] = _nothing) -> None:
         self._job, self._site, self._missing = job, site, missing
         self._enabled = job.flag is None or job.flag.on(site.environment)
-        self._ready = False
+        self._prepared = self._ready = False
+        self._epoch = -1
+        self._heard = 0.0
         self._done: set[Any] = set()
         self._order: deque[Any] = deque()
         self._guard = threading.Lock()
@@ -76,13 +87,13 @@ class Lazy:
 
     def ensure(self, key: Any) -> None:
         """Migrate the rows of a key if they still have to be. Raises JobNotReady."""
-        if key in self._done or not self._enabled:
+        if (key in self._done and time.monotonic() < self._heard) or not self._enabled:
             return
         self._fly(key).result()
 
     async def aensure(self, key: Any) -> None:
         """As `ensure`, without holding up the event loop. Cancelled, it leaves the migration to go on for others."""
-        if key in self._done or not self._enabled:
+        if (key in self._done and time.monotonic() < self._heard) or not self._enabled:
             return
         await asyncio.shield(asyncio.wrap_future(self._fly(key)))
 
@@ -128,26 +139,52 @@ class Lazy:
 
     def _land(self, key: Any) -> None:
         try:
-            migrated = key not in self._done and self._migrate(key if isinstance(key, tuple) else (key,))
-            if migrated and not self._job.reopen:
-                self._remember(key)
+            if not self._known(key):
+                parts = key if isinstance(key, tuple) else (key,)
+                epoch = self._patiently(lambda: self._migrate(parts))
+                if epoch is not None and not self._job.reopen:
+                    self._remember(key, epoch)
         finally:
             with self._guard:
                 del self._flights[key]
 
-    def _remember(self, key: Any) -> None:
+    def _known(self, key: Any) -> bool:
+        """Whether a key is known to be done, also after a look at the ledger where the last one is too long ago."""
         with self._guard:
+            if key not in self._done or time.monotonic() < self._heard:
+                return key in self._done
+            self._heard = time.monotonic() + LOOK  # one looks for all
+        with suppress(StepwellError):  # a ledger out of reach tells nothing new, and stops no request
+            self._patiently(self._look)
+        return key in self._done
+
+    def _look(self) -> Standing:
+        """How the job stands now. What was remembered in another epoch is forgotten."""
+        asked = time.monotonic()
+        standing = ensured.standing(self._connections().get(self._site.ledger), self._job.name)
+        with self._guard:
+            if standing.epoch != self._epoch:
+                self._done.clear()
+                self._order.clear()
+                self._epoch = standing.epoch
+            self._heard = asked + LOOK
+        return standing
+
+    def _remember(self, key: Any, epoch: int) -> None:
+        """Know a key to be done that was found so, or made so, in this epoch."""
+        with self._guard:
+            if epoch != self._epoch:
+                return
             self._done.add(key)
             self._order.append(key)
             if len(self._order) > MOST_REMEMBERED:
                 self._done.discard(self._order.popleft())
 
-    def _migrate(self, key: tuple[Any, ...]) -> bool:
-        """Migrate a key, trying again where trouble passes. Returns whether it will stay migrated."""
-        self._require()
+    def _patiently(self, act: Callable[[], R]) -> R:
+        """Do something with the databases, again where trouble passes."""
         for pause in (*PAUSES, None):
             try:
-                return self._once(key)
+                return act()
             except StepwellError as error:
                 if isinstance(error, ConnectionLost):
                     self._connections().close()
@@ -156,8 +193,14 @@ class Lazy:
                 time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    def _once(self, key: tuple[Any, ...]) -> bool:
+    def _migrate(self, key: tuple[Any, ...]) -> int | None:
+        """Migrate a key. Returns the epoch in which that was done; None where nothing is to be remembered."""
+        self._prepare()
         job, connections = self._job, self._connections()
+        standing = self._look()
+        if standing.held:
+            return None
+        self._require()
         rows = condition(replace(job.source, where=""), Keys((key,)))
         eligible = condition(job.source, Keys((key,)))
         text = dump_key(key)
@@ -168,18 +211,20 @@ class Lazy:
             if hurried(job, self._site.ledger) and (state := Ledger(source).read(job.name)) and state.holder:
                 source.make_lasting()  # what a batch did may not be on the disk yet; what is remembered here must be
             # A key without rows is not remembered: its rows may come, and come unmigrated.
-            return _found(source, job, rows)
+            return standing.epoch if _found(source, job, rows) else None
         by_ledger = not job.source.where or not source.transactional
         ledger = connections.get(self._site.ledger)
         if by_ledger and ensured.claimed(ledger, job.name, text):
-            return True
+            return standing.epoch
         if not _found(source, job, rows):
-            return False
+            return None
         batch = Batch(job, Keys((key,)), connections, text, held=True)
         try:
             with batch.transactions(self._site.ledger):
                 if by_ledger:
                     with self._recorded(batch):  # what it keeps in the ledger is committed before the claim is made
+                        if not self._entered(batch, standing):
+                            return None
                         ensured.claim(batch.on(self._site.ledger), job.name, text)
                         if not job.source.where or _found(source, job, eligible):
                             job.migrate(batch)
@@ -189,12 +234,18 @@ class Lazy:
                     batch.database.run(Command(text=locking, parameters=rows.parameters))
                     if _found(source, job, eligible):
                         with self._recorded(batch):
+                            if not self._entered(batch, standing):
+                                return None
                             job.migrate(batch)
         except Refused:
             if by_ledger and ensured.claimed(ledger, job.name, text):
-                return True  # another process was quicker
+                return standing.epoch  # another process was quicker
             raise
-        return True
+        return standing.epoch
+
+    def _entered(self, batch: Batch, since: Standing) -> bool:
+        """Whether the job was not undone since; it is then not undone before the batch's commit, either."""
+        return ensured.entered(batch.on(self._site.ledger), self._job.name, since)
 
     def _recorded(self, batch: Batch) -> AbstractContextManager[int | None]:
         """Changes are recorded as those of a batch with a number that no run gives, nor another replica."""
@@ -207,9 +258,15 @@ class Lazy:
             return
         if waits_for := self._missing(self._job):
             raise JobNotReady(self._job.reference, waits_for)
+        self._ready = True
+
+    def _prepare(self) -> None:
+        """Make what the ledger needs for the job's keys."""
+        if self._prepared:
+            return
         ledger = self._connections().get(self._site.ledger)
         create(ledger)
-        self._ready = True
+        self._prepared = True
 
     def _connections(self) -> Connections:
         """This thread's own."""

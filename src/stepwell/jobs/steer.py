@@ -10,7 +10,7 @@ from stepwell.databases.database import Database
 from stepwell.jobs.lease import LEASE
 from stepwell.jobs.limits import Limits
 from stepwell.ledger import ensured, events
-from stepwell.ledger.jobs import JobState, Ledger
+from stepwell.ledger.jobs import HELD, JobState, Ledger
 
 Word = Literal["pause", "resume", "cancel", "retry"]
 
@@ -72,8 +72,9 @@ def take_away(ledger: Database, state: JobState, requires: Sequence[str]) -> Non
     """
     lease = Ledger(ledger).acquire(state.job, LEASE)
     try:
-        if not state.built_on and _has_begun(state):  # by an older Stepwell
+        if not state.built_on:  # begun by an older Stepwell, or by lazy keys alone
             Ledger(ledger).update(state.job, lease.token, built_on=json.dumps(requires))
+        Ledger(ledger).begin_epoch(state.job)
         _go_on(ledger, state.job, "'complete'")
     finally:
         Ledger(ledger).release(state.job, lease.token)
@@ -85,15 +86,16 @@ def build_anew(ledger: Database, state: JobState, base: str, from_the_start: boo
     `from_the_start` where no condition finds those whose work was taken away: how far it is, and its lazy keys, are
     forgotten. What a person has said of it stays. Raises LeaseHeld where a worker is at it.
     """
+    job = state.job
+    Ledger(ledger).begin_epoch(job)
+    if from_the_start:
+        ensured.forget(ledger, job)
     if not _has_begun(state):
         return
-    job = state.job
     lease = Ledger(ledger).acquire(job, LEASE)
     try:
         if from_the_start:
-            kept = state.state if state.state in ("paused", "cancelled", "undone") else "pending"
-            Ledger(ledger).start_over(job, lease.token, kept)
-            ensured.forget(ledger, job)
+            Ledger(ledger).start_over(job, lease.token, state.state if state.state in HELD else "pending")
         _go_on(ledger, job, "'complete'")
         events.add(ledger, f"job/{job}", "reopened", f"{base} is applied anew")
     finally:

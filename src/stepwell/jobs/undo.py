@@ -17,7 +17,7 @@ from itertools import groupby, takewhile
 
 from stepwell.databases import recording
 from stepwell.databases.database import Command, Database
-from stepwell.errors import BadRequest, ConnectionLost, Fenced, Refused
+from stepwell.errors import BadRequest, ConnectionLost, KeyUnderWay, LockTimeout, Refused
 from stepwell.jobs.batch import Connections, outlived, tag_of
 from stepwell.jobs.changes import MOST_KEYS, read_keys, settle
 from stepwell.jobs.definition import Definition
@@ -29,7 +29,7 @@ from stepwell.jobs.runner import Site
 from stepwell.jobs.sources import among, load_key
 from stepwell.ledger import changes, ensured, events, packs
 from stepwell.ledger.changes import Change
-from stepwell.ledger.jobs import Ledger
+from stepwell.ledger.jobs import HELD, Ledger
 
 DEFAULT = "default"
 """What the reason of a row begins with that a job could not judge by evidence."""
@@ -62,8 +62,8 @@ def undo(
 ) -> UndoReport:
     """Take back all that a job changed; after it the job is 'undone' and begins anew when it is run again.
 
-    Stopped or killed, it is repeated to go on. Raises LeaseHeld while the job runs, BadRequest for one without a way
-    back.
+    Stopped or killed, it is repeated to go on. Raises LeaseHeld while the job runs, KeyUnderWay while a lazy key does
+    not end, BadRequest for a job without a way back.
     """
     check(definition)
     return _way_back(definition, site, "undone", "", tell, stop or threading.Event())
@@ -125,12 +125,13 @@ def _way_back(
         if not definition.undo:
             back.try_to_put()
         back.wait_for_the_dead()
-        settle(definition, back.source, back.ledger)
-        packs.unpack(back.ledger, definition.name)
-        if reason and not changes.count_changed(back.ledger, definition.name, reason):
-            return UndoReport(definition.name, complete=True)  # a job with nothing to judge again stays complete
+        if reason:
+            back.gather()
+            if not changes.count_changed(back.ledger, definition.name, reason):
+                return UndoReport(definition.name, complete=True)  # a job with nothing to judge again stays complete
         # First, so that nothing runs the job again between two halves of its undo.
         back.begin(state, lease.token)
+        back.gather()
         report = back.by_the_job() if definition.undo else back.by_the_record(reason, tell, stop)
         counted = f"{report.restored} rows restored, {len(report.left)} changed since and left"
         note = "by its own undo" if definition.undo else counted
@@ -169,9 +170,27 @@ class _Back:
             ) from None
 
     def begin(self, state: str, token: int) -> None:
-        """Let the job's next run begin anew."""
+        """Let the job's next run begin anew. Of one that is to stand still, lazy keys under way are waited for.
+
+        Raises KeyUnderWay.
+        """
         Ledger(self.ledger).start_over(self.definition.name, token, state)
+        if state in HELD:
+            try:
+                ensured.close(self.ledger, self.definition.name)
+            except LockTimeout as error:
+                raise KeyUnderWay(self.definition.reference, ensured.PATIENCE, error.said) from None
         ensured.forget(self.ledger, self.definition.name)
+
+    def note_taken_back(self) -> None:
+        """In the transaction: nobody else has the job by now, or gets it before the commit. Raises Fenced."""
+        if self.lease:
+            Ledger(self.ledger).take_back(self.definition.name, self.lease.token)
+
+    def gather(self) -> None:
+        """Have all that was changed so far recorded, a row for each change."""
+        settle(self.definition, self.source, self.ledger)
+        packs.unpack(self.ledger, self.definition.name)
 
     def wait_for_the_dead(self) -> None:
         """What a batch of a worker that died still has running on its server is part of what is taken back."""
@@ -191,7 +210,9 @@ class _Back:
                     stack.enter_context(source.transaction())
                 for statement in undo:
                     source.run(Command(text=statement))
-        changes.mark_all_undone(self.ledger, self.definition.name)
+        with self.ledger.transaction():
+            changes.mark_all_undone(self.ledger, self.definition.name)
+            self.note_taken_back()
         return UndoReport(self.definition.name, 0, -1, (), True)
 
     def by_the_record(self, reason: str, tell: Listener, stop: threading.Event) -> UndoReport:
@@ -236,7 +257,7 @@ class _Back:
                     self.put(values, those)
                 for batch, those in taken.items():
                     changes.mark_undone(self.ledger, self.definition.name, batch, those)
-                self.assert_held(self.lease)
+                self.note_taken_back()
         return len({key for those in taken.values() for key in those} - set(left)), left
 
     def other_rows(self, made: Sequence[Change], reason: str) -> list[str]:
@@ -276,14 +297,6 @@ class _Back:
         rows = among(self.definition.row_keys, [load_key(key) for key in keys])
         held = {column: load_value(text) for column, text in values}
         self.source.put(self.definition.source.table, held, rows.text, rows.parameters)
-
-    def assert_held(self, lease: Lease) -> None:
-        """In the transaction: nobody else has the job by now, or gets it before the commit. Raises Fenced."""
-        ledger = Ledger(self.ledger)
-        ledger.update(self.definition.name, lease.token, worked=ledger.clock())
-        state = ledger.read(self.definition.name)
-        if state is None or state.token != lease.token:
-            raise Fenced(self.definition.reference)
 
 
 @dataclass(frozen=True, slots=True)

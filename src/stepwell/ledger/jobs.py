@@ -25,6 +25,9 @@ COLUMNS = (
 )
 
 
+HELD = ("paused", "cancelled", "undone")
+"""The states of a job that a person wants to stand still."""
+
 LONGEST_KEY = 500
 """Characters of a row's key that an index of the ledger holds."""
 
@@ -202,14 +205,31 @@ class Ledger:
         self.database.query(f"UPDATE stepwell_job SET {assignments} WHERE job = ?{fence}", parameters)
 
     def start_over(self, job: str, token: int, state: str) -> None:
-        """Forget how far a job is, and which rows failed, so that its next run begins anew."""
+        """Forget how far a job is, and which rows failed, so that its next run begins anew, in another epoch."""
         with self.database.transaction():
+            self.begin_epoch(job)
             self.update(
                 job, token, state=state, place="", quiet_passes=0, rows_done=0, rows_left=-1, finished=0.0, held_by="",
                 built_on=None,
             )  # fmt: skip
             for table in ("stepwell_batch", "stepwell_failure"):
                 self.database.query(f"DELETE FROM {table} WHERE job = ?", (job,))
+
+    def begin_epoch(self, job: str) -> None:
+        """Let what any process remembers of single keys count no longer."""
+        self.database.query("UPDATE stepwell_job SET epoch = epoch + 1 WHERE job = ?", (job,))
+
+    def take_back(self, job: str, token: int) -> None:
+        """Note that rows were taken back, in the transaction that does it. Raises Fenced.
+
+        Until its commit nobody else gets the job.
+        """
+        self.database.query(
+            f"UPDATE stepwell_job SET worked = {self.now}, epoch = epoch + 1 WHERE job = ? AND token = ?", (job, token)
+        )
+        state = self.read(job)
+        if state is None or state.token != token:
+            raise Fenced(f"job/{job}")
 
     def reopen(self, job: str) -> bool:
         """Let a complete job look for rows again; False for one that a person has steered elsewhere meanwhile."""

@@ -37,7 +37,8 @@ TABLES = (
       worked DOUBLE PRECISION NOT NULL DEFAULT 0,
       finished DOUBLE PRECISION NOT NULL DEFAULT 0,
       walk VARCHAR(2000) NOT NULL DEFAULT '',
-      built_on {text}
+      built_on {text},
+      epoch BIGINT NOT NULL DEFAULT 0
     )
     """,
     """
@@ -71,6 +72,13 @@ TABLES = (
       row_key VARCHAR(500) NOT NULL,
       at DOUBLE PRECISION NOT NULL DEFAULT 0,
       PRIMARY KEY (job, row_key)
+    )
+    """,
+    # Held by each lazy key while it is migrated, so that an undo can wait for those that began before it.
+    """
+    CREATE TABLE IF NOT EXISTS stepwell_gate (
+      job VARCHAR(150) NOT NULL PRIMARY KEY,
+      closed BIGINT NOT NULL DEFAULT 0
     )
     """,
     # The key's order is that of `why` and of `undo`, which takes each row's changes newest first.

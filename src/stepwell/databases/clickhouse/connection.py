@@ -63,6 +63,7 @@ class ClickhouseDatabase:
     batch_seconds = 0.2  # nobody waits, and each batch makes parts that have to be merged
     clock = "toFloat64(now64(6))"
     for_update = ""
+    for_share = ""
 
     def __init__(self, name: str, url: Url, root: Path, cluster: str = "", patience: float = CHDB_PATIENCE) -> None:
         self.name, self.url, self.cluster, self.patience = name, url, cluster, patience

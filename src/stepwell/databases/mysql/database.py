@@ -48,6 +48,7 @@ class MysqlDatabase:
     batch_seconds = 0.1  # each commit waits for the disk
     clock = "unix_timestamp(sysdate(6))"
     for_update = "FOR UPDATE"
+    for_share = "LOCK IN SHARE MODE"  # MariaDB knows no other name for it
     transactional = True
 
     def __init__(self, name: str, url: Url) -> None:

@@ -73,6 +73,7 @@ class PostgresDatabase:
     batch_seconds = 0.06
     clock = "extract(epoch FROM clock_timestamp())"
     for_update = "FOR UPDATE"
+    for_share = "FOR SHARE"
     transactional = True
 
     def __init__(self, name: str, url: Url) -> None:

@@ -118,6 +118,7 @@ class SqliteDatabase:
     batch_seconds = 0.1  # each commit waits for the disk
     clock = "((julianday('now') - 2440587.5) * 86400.0)"
     for_update = ""
+    for_share = ""
     transactional = True
 
     def __init__(self, name: str, url: Url, root: Path) -> None:
