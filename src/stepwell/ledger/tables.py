@@ -76,7 +76,7 @@ TABLES = (
     """,
     # Held by each lazy key while it is migrated, so that an undo can wait for those that began before it.
     """
-    CREATE TABLE IF NOT EXISTS stepwell_gate (
+    CREATE TABLE IF NOT EXISTS {home}.stepwell_gate (
       job VARCHAR(150) NOT NULL PRIMARY KEY,
       closed BIGINT NOT NULL DEFAULT 0
     )
