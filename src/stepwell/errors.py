@@ -340,10 +340,11 @@ class HistoryDiffers(StepwellError):
     exit_code = 3
 
     def __init__(self, differences: Sequence[tuple[str, str, str, str]]) -> None:
-        """`differences` are (reference, kind, what is wrong, where); their kinds are edited, gone and out of order."""
+        """`differences` are (reference, kind, what is wrong, where), with the kinds of `plan.Difference`."""
         kinds = {kind for _, kind, _, _ in differences}
         late = "Give a new file a number behind the last that is applied.\n" if "out of order" in kinds else ""
         back = "Put the files back as they were applied and write the change as a new script.\n"
+        half = "Give the file its name back; `up` then goes on behind what is done of it.\n"
         accept = " ".join(f"--accept {reference}" for reference, *_ in differences)
         super().__init__(
             "the script files are not what the databases remember",
@@ -351,7 +352,7 @@ class HistoryDiffers(StepwellError):
                 f"{reference}: {what}{f' ({where})' if where else ''}" for reference, _, what, where in differences
             ),
             now="nothing was changed",
-            do=f"{back if kinds - {'out of order'} else ''}{late}"
+            do=f"{half if 'gone halfway' in kinds else ''}{back if kinds & {'edited', 'gone'} else ''}{late}"
             f"If the difference is meant, accept it; your name is recorded: stepwell up {accept}",
         )
 

@@ -329,6 +329,39 @@ CREATE TABLE c (id INT);
 """
 
 
+def test_a_half_applied_script_whose_file_is_gone_or_renamed_stops_up_and_down_until_it_is_accepted(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    half = "INSERT INTO a (id) VALUES (7);\nALTER TABLE a ADD COLUMN name NONSENSE;\n"
+    project = make(
+        tmp_path,
+        {"state/1_a": "CREATE TABLE a (id INT);\n-- down\nDROP TABLE a;\n", "state/2_b": half},
+        copying.empty(request, "mysql", tmp_path),
+    )
+    assert project("up").code == 1
+    (project.folder / "migrations/state/2_b.sql").unlink()
+    # Another checkout does not have the file; in another one it has a better name.
+    for scripts in ({}, {"state/2_better": half.replace("NONSENSE", "INT")}):
+        project.write(scripts)
+        told = refused(project, "up", code=3)
+        assert "state/2_b: is applied in part (1 statement), but no file has this name" in told
+        assert "Give the file its name back; `up` then goes on behind what is done of it." in told
+        assert "state/2_b is applied in part" in refused(project, "down", code=2)
+        assert "state/2_b is applied in part" in done(project("plan"))
+        steps = json.loads(done(project("status", "--json")))["steps"]
+        assert ("state/2_b", "gone") in [(step["reference"], step["state"]) for step in steps]
+    assert dumping.query(project.urls["state"], "SELECT id FROM a") == ["7"]
+
+    # Under its own name it goes on; or else a person says that the rest is not wanted.
+    project.write({"state/2_b": half.replace("NONSENSE", "INT"), "state/3_c": half.replace("name", "more")})
+    (project.folder / "migrations/state/2_better.sql").unlink()
+    assert project("up").code == 1
+    assert dumping.query(project.urls["state"], "SELECT id FROM a") == ["7", "7"]
+    (project.folder / "migrations/state/3_c.sql").unlink()
+    assert "applied 0, skipped 2" in done(project("up", "--accept", "state/3_c"))
+    assert done(project("up")) == "applied 0, skipped 2\n"
+
+
 def test_a_half_applied_script_may_be_edited_only_behind_what_is_applied(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -170,3 +170,31 @@ def test_any_graph_is_applied_in_an_order_that_keeps_it(
         assert places[required] < places[reference]
     for name in counts:
         assert [reference for reference in ran if reference[0] == name] == sorted(r for r in seen if r[0] == name)
+
+
+@pytest.mark.parametrize(("older", "newer"), [("9_a", "10_b"), ("0009_a", "0010_b"), ("2_a", "1_late")])
+def test_down_passes_over_no_script_that_came_later_and_whose_file_is_gone(
+    tmp_path: Path, older: str, newer: str
+) -> None:
+    """By their numbers, whatever they look like as text; and what was applied late is later, too."""
+    url = f"sqlite:///{tmp_path}/a.db"
+    project = projects.make(tmp_path / "project", {"a": url}, {f"a/{older}": script("t")})
+    done(project("up"))
+    view: dict[str, str | bytes] = {f"a/{newer}": "CREATE VIEW v AS SELECT id FROM t;\n-- down\nDROP VIEW v;\n"}
+    project.write(view)
+    done(project("up", "--accept", f"a/{newer}"))
+    (project.folder / f"migrations/a/{newer}.sql").unlink()
+    for arguments in (("--count", "1"), ("--dry-run",)):
+        ended = project("down", *arguments)
+        assert ended.code == 2, ended.text
+        assert f"a/{newer} came after a/{older} and is applied, but its file is gone" in ended.stderr
+    project.write(view)
+    assert "undone 2" in done(project("down", "--count", "2"))
+
+
+def test_a_script_that_came_before_and_whose_file_is_gone_holds_nothing_up(tmp_path: Path) -> None:
+    scripts = {f"a/{number}_x": script(f"t{number}") for number in (9, 10)}
+    project = projects.make(tmp_path / "project", {"a": f"sqlite:///{tmp_path}/a.db"}, scripts)
+    done(project("up"))
+    (project.folder / "migrations/a/9_x.sql").unlink()
+    assert "undone 1" in done(project("down"))

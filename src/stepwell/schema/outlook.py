@@ -107,7 +107,8 @@ def _states(target: Target, plan: Plan) -> list[State]:
             reference = f"{target.database.name}/{version}"
             gone = wrong.get(reference)
             states.append(State(reference, "gone", applied.at, applied.by, gone.what if gone else ""))
-    return states
+    halfway = (difference for difference in wrong.values() if difference.kind == "gone halfway")
+    return [*states, *(State(difference.reference, "gone", detail=difference.what) for difference in halfway)]
 
 
 def _state(target: Target, script: Script, plan: Plan, wrong: dict[str, Difference]) -> State:

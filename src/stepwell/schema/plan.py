@@ -65,7 +65,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where files and history disagree. `kind` is edited, gone or out of order."""
+    """Where files and history disagree. `kind` is edited, gone, gone halfway or out of order."""
 
     reference: str
     kind: str
@@ -222,7 +222,28 @@ def differences(target: Target) -> list[Difference]:
     for version in history.applied:
         if version not in by_version and "gone" not in history.accepted(version):
             found.append(Difference(f"{name}/{version}", "gone", "is applied, but its file is gone", "", "gone"))
+    for version, count in gone_halfway(target).items():
+        done = "1 statement" if count == 1 else f"{count} statements"
+        what = f"is applied in part ({done}), but no file has this name"
+        found.append(Difference(f"{name}/{version}", "gone halfway", what, "", "gone"))
     return found
+
+
+def gone_halfway(target: Target) -> dict[str, int]:
+    """How many statements are done, or may be, of each version that has no file; but for those that were accepted.
+
+    A file that has got another name would begin with its first statement once more.
+    """
+    history = target.history
+    known = history.applied.keys() | {script.version for script in target.scripts}
+    begun = {
+        version: history.attempt(version, "up") for version in sorted({e.version for e in history.entries} - known)
+    }
+    return {
+        version: len(attempt.done) + len(attempt.doubts)
+        for version, attempt in begun.items()
+        if attempt and "gone" not in history.accepted(version)
+    }
 
 
 def refuse_differences(plan: Plan, accept: Sequence[str]) -> list[Difference]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from stepwell.errors import BadRequest, ConnectionLost, NotAgreed, StatementFailed, StillRequired
 from stepwell.schema import history
-from stepwell.schema.plan import Options, Target, find_needs, make_plan, refuse_differences
+from stepwell.schema.history import History
+from stepwell.schema.plan import Options, Target, find_needs, gone_halfway, make_plan, refuse_differences
+from stepwell.scripts.folder import rank
 from stepwell.scripts.script import Script
 
 if TYPE_CHECKING:
@@ -174,10 +176,11 @@ def to_undo(targets: Sequence[Target], options: Options) -> list[Script]:
     gone = target.history.applied.keys() - {script.version for script in present}
     # What is run again and again and has no way back, such as a view's text, stays as it is.
     applied = [script for script in present if not script.front.repeat or script.reversible]
-    half = [s for s in target.scripts if s not in present and target.history.attempt(s.version, "up")]
+    half = [s.version for s in target.scripts if s not in present and target.history.attempt(s.version, "up")]
+    half += gone_halfway(target)
     if half:
         raise BadRequest(
-            f"{half[0].reference} is applied in part, so nothing before it can be undone",
+            f"{target.database.name}/{half[0]} is applied in part, so nothing before it can be undone",
             "Finish it with `stepwell up`, then undo it.",
         )
     if options.to is not None:
@@ -187,11 +190,11 @@ def to_undo(targets: Sequence[Target], options: Options) -> list[Script]:
         chosen = applied[places[0] + 1 :]
     else:
         chosen = applied[len(applied) - min(len(applied), options.count or 1) :]
-    newest_gone = max(gone, default="")
-    if chosen and newest_gone > chosen[0].version:
+    later = sorted(version for version in gone if chosen and _came_after(version, chosen[0].version, target.history))
+    if later:
         raise BadRequest(
-            f"{target.database.name}/{newest_gone} is applied, but its file is gone, so it can't be undone",
-            "Put the file back.",
+            f"{target.database.name}/{later[0]} came after {chosen[0].reference} and is applied, but its file is gone",
+            "Put the file back: what it builds on can't be undone before it.",
         )
     chosen = chosen[::-1]
     needs = find_needs(targets, options.others)
@@ -202,3 +205,8 @@ def to_undo(targets: Sequence[Target], options: Options) -> list[Script]:
         if by:
             raise StillRequired(script.reference, by)
     return chosen
+
+
+def _came_after(version: str, other: str, history: History) -> bool:
+    """Whether a version may build on another: its place is behind, or it was applied later, as a late one is."""
+    return rank(version) > rank(other) or history.applied[version].at > history.applied[other].at

@@ -101,10 +101,14 @@ def named(path: Path) -> File:
     if len(version) > LONGEST_VERSION:
         what = f"the version has {len(version)} characters, but {LONGEST_VERSION} is the most"
         raise BadScript(path, 0, what, "Give the file a shorter name.")
+    return File(path, version, rank(version), _SUFFIXES.get(suffix, ""))
+
+
+def rank(version: str) -> Rank:
+    """The place of a version among others, by its name."""
     # Text and digits take turns, so that what is compared is of one type.
-    parts = enumerate(_DIGITS.split(prefix))
-    rank = tuple(int(part) if index % 2 else part for index, part in parts)
-    return File(path, version, rank, _SUFFIXES.get(suffix, ""))
+    parts = enumerate(_DIGITS.split(version.partition("_")[0]))
+    return tuple(int(part) if index % 2 else part for index, part in parts)
 
 
 def one(path: Path, database: str, engine: str) -> Script:
