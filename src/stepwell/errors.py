@@ -775,14 +775,39 @@ class KeyUnderWay(StepwellError):
         )
 
 
-class JobStalled(StepwellError):
-    """A job met the same trouble too often to go on by itself."""
+class UndoRefused(StepwellError):
+    """A database does not take back the values that rows held before a job.
 
-    def __init__(self, reference: str, times: int, error: str) -> None:
+    `restored` rows were given back before; None where it was only tried.
+    """
+
+    def __init__(self, reference: str, place: str, said: str, restored: int | None) -> None:
+        begun = f"{restored or 0:,} rows are given back and recorded so; the others are as the job left them"
+        super().__init__(
+            f"{place} refuses to take back what its rows held before {reference}",
+            said=said,
+            now="nothing was changed" if restored is None else begun,
+            do="Take away what stands against it, such as a constraint that came since; then\n"
+            f"`stepwell job undo {reference.removeprefix('job/')}` does it, or goes on.",
+        )
+
+
+class JobStalled(StepwellError):
+    """A job met the same trouble too often to go on by itself.
+
+    `elsewhere` are the databases beside the ledger's that its batches use: each commits before its record does.
+    """
+
+    def __init__(self, reference: str, times: int, error: str, elsewhere: Sequence[str] = ()) -> None:
+        rolled_back = "what is done is recorded, and the batch under way was rolled back; nothing is lost"
+        beside = (
+            f"what is done is recorded, but for the batch under way: {' or '.join(elsewhere)} may have committed it; "
+            "the next run repeats it and records it, so nothing is lost"
+        )
         super().__init__(
             f"{reference} stalled: it met trouble" + (f" {times} times" if times > 1 else ""),
             said=error,
-            now="what is done is recorded, and the batch under way was rolled back; nothing is lost",
+            now=beside if elsewhere else rolled_back,
             do="Mend the cause; the next run goes on from here.",
         )
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ import projects
 from stepwell.databases import open_database
 from stepwell.databases import url as urls
 from stepwell.databases.database import Command, Database
-from stepwell.errors import BadRequest, LeaseHeld, LockTimeout
+from stepwell.errors import BadRequest, JobStalled, LeaseHeld, LockTimeout, UndoRefused
 from stepwell.jobs import runner
 from stepwell.jobs import undo as way_back
 from stepwell.jobs.batch import Batch, Connections
@@ -30,8 +31,8 @@ from stepwell.jobs.definition import Definition, Drain, Excluded, Groups, Keyset
 from stepwell.jobs.lazy import Lazy
 from stepwell.jobs.runner import Site
 from stepwell.jobs.steer import steer
-from stepwell.jobs.undo import reassess, undo, unwind
-from stepwell.ledger.changes import Change
+from stepwell.jobs.undo import preview, reassess, undo, unwind
+from stepwell.ledger.changes import Change, newest_first
 from stepwell.ledger.jobs import Ledger
 from stepwell.ledger.tables import create
 
@@ -350,6 +351,56 @@ def test_a_batch_that_fails_leaves_no_record(place: tuple[Urls, str]) -> None:
     assert {row[1] for row in rows(databases["state"])} == {None}
 
 
+def no_room(url: str, when: str) -> None:
+    """Let this ledger have no room for a batch that is done when it commits, as long as this is so."""
+    with opened(url) as database:
+        database.query("CREATE SEQUENCE commits")
+        database.query(
+            f"""
+            CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+              IF {when} THEN
+                RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full';
+              END IF;
+              RETURN NULL;
+            END
+            $$
+            """
+        )
+        database.query(
+            """
+            CREATE CONSTRAINT TRIGGER no_room AFTER UPDATE ON stepwell_batch DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW WHEN (NEW.state = 'done') EXECUTE FUNCTION no_room()
+            """
+        )
+
+
+def test_what_a_full_ledger_could_not_record_is_told_and_counted_and_recorded_by_the_next_run(
+    sqlite_url: str, postgres_url: str
+) -> None:
+    site = site_of({"state": sqlite_url, "ledger": postgres_url}, "ledger")
+    prepared(sqlite_url)
+    no_room(postgres_url, "NEW.number > 1")
+    with pytest.raises(JobStalled) as stalled:
+        runner.run(replace(FILL, tries=2), site)
+    assert "but for the batch under way: state may have committed it" in str(stalled.value)
+    assert rows(sqlite_url, "SELECT count(a) > 3 FROM t") == [(1,)]
+    with opened(postgres_url) as database:
+        database.query("DROP TRIGGER no_room ON stepwell_batch")
+    outcome = runner.run(FILL, site)
+    assert (outcome.state, outcome.rows_done) == ("complete", 10)
+    assert changed(postgres_url, 7)[0].new == {"a": "70"}
+    assert undo(FILL, site).restored == 10
+
+
+def test_a_batch_whose_record_alone_was_refused_is_recorded_by_another_try(sqlite_url: str, postgres_url: str) -> None:
+    site = site_of({"state": sqlite_url, "ledger": postgres_url}, "ledger")
+    prepared(sqlite_url)
+    no_room(postgres_url, "nextval('commits') = 2")
+    assert runner.run(FILL, site).rows_done == 10
+    assert all(changed(postgres_url, key) for key in range(1, 11))
+
+
 # --- undo -------------------------------------------------------------------------------------------------
 
 
@@ -408,6 +459,47 @@ def test_a_row_changed_twice_goes_back_to_its_first_value(place: tuple[Urls, str
         database.query("UPDATE stepwell_change SET undone = 0")
     assert undo(FILL, site).left == ()
     assert {row[1] for row in rows(databases["state"])} == {None}
+
+
+def clock_went_back(url: str, seconds: int, behind: int) -> None:
+    """What the ledger's clock wrote behind a batch of this number is earlier by so many seconds."""
+    with opened(url) as database:
+        for table in ("stepwell_change", "stepwell_change_pack"):
+            database.query(f"UPDATE {table} SET at = at - {seconds} WHERE batch > {behind} OR batch < 0")
+
+
+def test_batches_go_back_in_their_order_though_the_ledgers_clock_went_back(place: tuple[Urls, str]) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    prepared(databases["state"])
+    runner.run(FILL, site)
+    with opened(databases[ledger]) as database:
+        [(last,)] = database.query("SELECT next_batch - 1 FROM stepwell_job")
+    again = job(lambda batch: batch.execute("UPDATE t SET a = 1 WHERE ${batch}"), replace(SOURCE, where="a > 1"), "a")
+    runner.run(again, site)
+    clock_went_back(databases[ledger], 3600, behind=int(last))
+    assert [change.new["a"] for change in changed(databases[ledger], 7)] == ["1", "70"]
+    report = undo(FILL, site)
+    assert (report.restored, report.left) == (10, ())
+    assert {row[1] for row in rows(databases["state"])} == {None}
+
+
+def test_a_lazy_key_goes_back_by_what_it_found_where_the_clock_tells_another_order(place: tuple[Urls, str]) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    prepared(databases["state"], 3)
+    runner.run(FILL, site)
+    again = replace(SOURCE, where="a > 1")
+    lazy = Lazy(job(lambda batch: batch.execute("UPDATE t SET a = a - 9 WHERE ${batch}"), again, "a"), site)
+    lazy.ensure(1)
+    lazy.ensure(2)
+    lazy.close()
+    clock_went_back(databases[ledger], 3600, behind=1_000_000)
+    with opened(databases["state"]) as database:
+        database.query("UPDATE t SET a = 7 WHERE id = 2")
+    report = undo(FILL, site)
+    assert (report.restored, report.left) == (2, ("[2]",))
+    assert rows(databases["state"], "SELECT id, a FROM t ORDER BY id") == [(1, None), (2, 7), (3, None)]
 
 
 def test_rows_of_a_group_are_known_by_the_tables_own_key(relational_url: str) -> None:
@@ -500,6 +592,142 @@ def test_keys_that_were_migrated_one_by_one_go_back_as_well(place: tuple[Urls, s
         assert rows(databases["state"]) == before
         with opened(databases[ledger]) as database:
             steer(database, "fill", "resume")
+
+
+# --- the way back when the table is another by now ------------------------------------------------------------
+
+
+BOTH = job(lambda batch: batch.execute("UPDATE t SET a = id, b = 'job' WHERE ${batch}"), SOURCE, "a", "b")
+
+
+def test_a_column_that_was_dropped_since_is_named_and_the_others_go_back(place: tuple[Urls, str]) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    prepared(databases["state"])
+    runner.run(BOTH, site)
+    with opened(databases["state"]) as database:
+        database.query("ALTER TABLE t DROP COLUMN b")
+        database.query("UPDATE t SET a = 7 WHERE id = 3")
+    alone = replace(FILL, records=("a",))
+    assert preview(alone, site).dropped == ("b",)
+    report = undo(alone, site)
+    assert (report.restored, report.left, report.dropped) == (9, ("[3]",), ("b",))
+    assert rows(databases["state"], "SELECT id, a FROM t WHERE a IS NOT NULL") == [(3, 7)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("DROP COLUMN a", "t has no a any more"),
+        ("RENAME COLUMN id TO ident", "t has no id any more, by which its rows are known"),
+        ("RENAME TO other", "there is no table t any more"),
+    ],
+)
+def test_nothing_is_begun_where_nothing_can_go_back(place: tuple[Urls, str], change: str, message: str) -> None:
+    databases, ledger = place
+    site = site_of(databases, ledger)
+    prepared(databases["state"])
+    runner.run(FILL, site)
+    with opened(databases["state"]) as database:
+        database.query(f"ALTER TABLE t {change}")
+    with pytest.raises(BadRequest, match=message):
+        undo(FILL, site)
+    assert state(databases[ledger]) == "complete"
+
+
+@pytest.mark.parametrize("engine", ["postgres", "mysql"])
+def test_what_the_database_refuses_to_take_back_is_told_before_anything_is_begun(
+    request: pytest.FixtureRequest, engine: str
+) -> None:
+    url = str(request.getfixturevalue(f"{engine}_url"))
+    site = site_of({"state": url})
+    prepared(url)
+    runner.run(FILL, site)
+    strict, loose = {
+        "postgres": ("ALTER COLUMN a SET NOT NULL", "ALTER COLUMN a DROP NOT NULL"),
+        "mysql": ("MODIFY a INT NOT NULL", "MODIFY a INT"),
+    }[engine]
+    with opened(url) as database:
+        database.query(f"ALTER TABLE t {strict}")
+    with pytest.raises(UndoRefused) as refused:
+        undo(FILL, site)
+    assert "nothing was changed" in str(refused.value) and "null" in refused.value.said
+    assert state(url) == "complete"
+    with opened(url) as database:
+        database.query(f"ALTER TABLE t {loose}")
+    assert undo(FILL, site).restored == 10
+
+
+def test_what_is_refused_in_the_middle_says_how_far_it_went_and_goes_on(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(way_back, "MOST_KEYS", 4)
+    site = site_of({"state": postgres_url})
+    prepared(postgres_url, 8)
+    runner.run(FILL, site)
+    with opened(postgres_url) as database:
+        database.query("ALTER TABLE t ADD CONSTRAINT kept CHECK (id < 7 OR a IS NOT NULL)")
+    with pytest.raises(UndoRefused, match="refuses to take back") as refused:
+        undo(FILL, site)
+    assert "4 rows are given back" in refused.value.now
+    with opened(postgres_url) as database:
+        database.query("ALTER TABLE t DROP CONSTRAINT kept")
+    assert undo(FILL, site).restored == 4
+
+
+RETYPED = {
+    "postgres": [
+        ("INT", "5", "ALTER COLUMN w TYPE text", "'7'"),
+        ("TEXT", "'5'", "ALTER COLUMN w TYPE int USING w::int", "7"),
+        ("NUMERIC(10, 2)", "5.5", "ALTER COLUMN w TYPE numeric(12, 4)", "7.5"),
+        ("DATE", "'2026-01-02'", "ALTER COLUMN w TYPE timestamp", "'2026-01-03 00:00:01'"),
+    ],
+    "mysql": [
+        ("INT", "5", "MODIFY w VARCHAR(20) NOT NULL", "'7'"),
+        ("DATETIME", "'2026-01-02 03:04:05'", "MODIFY w DATETIME(6)", "'2026-01-02 03:04:05.5'"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("engine", "case"), [(engine, case) for engine, cases in RETYPED.items() for case in cases])
+def test_a_column_that_was_given_another_type_since_goes_back_by_its_values(
+    request: pytest.FixtureRequest, engine: str, case: tuple[str, str, str, str]
+) -> None:
+    kind, value, retype, other = case
+    url = str(request.getfixturevalue(f"{engine}_url"))
+    site = site_of({"state": url})
+    first = "'2000-01-01'" if kind.startswith("DATE") else "'1'"
+    with opened(url) as database:
+        database.query(f"CREATE TABLE t (id INT PRIMARY KEY, w {kind}, done INT)")
+        database.query(f"INSERT INTO t VALUES (1, {first}, 0), (2, {first}, 0), (3, {first}, 0)")
+    write = job(
+        lambda batch: batch.execute(f"UPDATE t SET w = {value}, done = 1 WHERE ${{batch}}"),
+        Keyset("state", "t", "id", "done = 0"),
+        "w",
+    )
+    runner.run(write, site)
+    with opened(url) as database:
+        database.query(f"ALTER TABLE t {retype}")
+        database.query(f"UPDATE t SET w = {other} WHERE id = 3")
+        kept = database.query("SELECT w FROM t WHERE id = 3")
+    assert preview(write, site).left == ("[3]",)
+    report = undo(write, site)
+    assert (report.restored, report.left) == (2, ("[3]",))
+    assert rows(url, f"SELECT count(*) FROM t WHERE id < 3 AND w = {first}") == [(2,)]
+    assert rows(url, "SELECT w FROM t WHERE id = 3") == kept
+
+
+def test_a_row_whose_old_value_its_column_can_not_hold_any_more_is_left(postgres_url: str) -> None:
+    site = site_of({"state": postgres_url})
+    prepared(postgres_url, 3)
+    with opened(postgres_url) as database:
+        database.query("UPDATE t SET b = 'x' || id")
+    runner.run(job(lambda batch: batch.execute("UPDATE t SET a = 1, b = '5' WHERE ${batch}"), SOURCE, "b"), site)
+    with opened(postgres_url) as database:
+        database.query("ALTER TABLE t ALTER COLUMN b TYPE int USING b::int")
+    report = undo(replace(FILL, records=("b",)), site)
+    assert (report.restored, len(report.left)) == (0, 3)
+    assert {row[2] for row in rows(postgres_url)} == {5}
 
 
 # --- a way back of its own --------------------------------------------------------------------------------
@@ -743,6 +971,25 @@ def test_undo_gives_back_the_originals_exactly_except_rows_that_others_changed(
         assert exact(database, columns) == expected
         others = {key for key in before if now.get(key) not in (after[key], before[key])}
         assert set(report.left) == {f"[{key}]" for key in others if before[key] != after[key]}
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=5), st.randoms())
+def test_changes_that_nobody_wrote_between_go_back_in_whatever_order_they_are_listed(
+    are_lazy: list[bool], shuffled: Random
+) -> None:
+    # Each value is one that the row never held before, so that just one order is possible.
+    values = [str(number) for number in range(len(are_lazy) + 1)]
+    made = [
+        Change("j", "[1]", -number if lazy else number, "s.t", {"a": old}, {"a": new}, "")
+        for number, (lazy, old, new) in enumerate(zip(are_lazy, values, values[1:], strict=False), start=1)
+    ]
+    listed = newest_first(replace(change, at=float(shuffled.randrange(3))) for change in made)
+    back = unwind({"a": values[-1]}, listed)
+    assert (dict(back.values), sorted(back.batches), back.left) == (
+        {"a": values[0]},
+        sorted(change.batch for change in made),
+        False,
+    )
 
 
 CELLS = st.sampled_from(["1", "2", "3"])

@@ -142,12 +142,15 @@ def _back(
         left = f", {len(report.left):,} {words[1]}" if report.left else ""
         output.sentence(f"{definition.reference}: {plural(report.restored, 'row')} {words[0]}{left}, {took}")
     if report.left:
-        output.line("  others changed or deleted these since, and they stay as they are:")
+        output.line("  these do not hold any more what the job left there, and stay as they are:")
         for key in report.left[:MOST_SHOWN]:
             output.line(f"    {key}")
         if len(report.left) > MOST_SHOWN:
             output.line(f"    and {len(report.left) - MOST_SHOWN:,} more; --json names all")
+    for column in report.dropped:
+        text = f"{definition.place} has no such column any more; what it held stays in `stepwell job why`"
+        output.paragraph(f"  {column}: ", text)
     if not report.complete:
         output.sentence(f"  stopped before its end; `{again}` goes on")
     output.result(asdict(report))
-    return 0 if report.complete and not report.left else 1
+    return 0 if report.complete and not report.left and not report.dropped else 1

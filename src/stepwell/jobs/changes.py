@@ -135,7 +135,7 @@ def _read_twice(batch: Batch, definition: Definition, number: int) -> Iterator[N
 @contextmanager
 def _found_elsewhere(
     batch: Batch, definition: Definition, number: int, encoding: Encoding | None, ledger_name: str, ledger: Database
-) -> Iterator[None]:
+) -> Iterator[int]:
     # What an earlier try of this batch found is the older truth, and why it changed rows that are not found again.
     kept = changes.found_before(ledger, definition.name).get(number)
     rows, reasons = _load(kept) if kept else ({}, {})
@@ -146,7 +146,7 @@ def _found_elsewhere(
 
     keep()
     batch.keep_notes = keep
-    yield
+    yield len(before)  # also rows that an earlier try has changed already
     reasons |= batch.notes.reasons
     made = _differences(batch.database, definition, number, encoding, before, reasons, batch.notes.reason)
     changes.add(batch.on(ledger_name), made)
@@ -222,7 +222,7 @@ def why(ledger: Database, job: str, key: Iterable[Any]) -> list[Change]:
     made = changes.of_keys(ledger, job, keys, undone=True, further=OF)
     known = {(change.key, change.batch) for change in made}
     made += [change for change in packed if (change.key, change.batch) not in known]
-    return sorted(made, key=lambda change: (change.at, change.batch), reverse=True)
+    return changes.newest_first(made)
 
 
 def _spellings(part: Any) -> list[str]:

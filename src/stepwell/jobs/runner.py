@@ -29,7 +29,7 @@ from stepwell.jobs.limits import MOST_WORKERS, Limits
 from stepwell.jobs.pressure import Governor, Thresholds
 from stepwell.jobs.size import BatchSize
 from stepwell.jobs.work import Report, Task, Verdict, do, passes, words
-from stepwell.ledger import events
+from stepwell.ledger import changes, events
 from stepwell.ledger.jobs import Ledger
 
 LOGGER = logging.getLogger("stepwell")
@@ -252,7 +252,7 @@ class _Run:
                         error.what if isinstance(error, UnfitKey | KeyChanged | NoHeadway) else error.said or error.what
                     )
                     if isinstance(error, Refused):
-                        raise JobStalled(self.definition.reference, tries, words(error)) from error
+                        raise self.stalled(tries, words(error)) from error
                     raise
                 wait(self.pending)
                 self.pending.clear()
@@ -262,6 +262,14 @@ class _Run:
                 with suppress(StepwellError):  # the ledger may be what is out of reach
                     self.show_held(f"tries again, {tries} of {OUTAGE_TRIES}: {words(error)}")
                 self.stop.wait(RETRY * 2 ** (tries - 1))
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """The databases of its batches that commit before the ledger does."""
+        return sorted({self.definition.source.database, *self.used()} - {self.site.ledger})
+
+    def stalled(self, times: int, error: str) -> JobStalled:
+        return JobStalled(self.definition.reference, times, error, self.elsewhere)
 
     def note_stalled(self, reason: str) -> None:
         with suppress(StepwellError):  # the ledger may be what is out of reach
@@ -501,10 +509,8 @@ class _Run:
             self.done += report.rows
             self.migrated += report.rows
             self.left = max(0, self.left - report.rows)
-        elif report.verdict is Verdict.PASSING:
+        elif report.verdict is Verdict.PASSING or not self.split(task, report):
             self.try_again(report, size)
-        else:
-            self.split(task, report)
         self.tell(Progress(task.job, self.done, self.left, report.rows, report.seconds))
 
     def turn_of_others(self, seconds: float) -> float:
@@ -516,7 +522,7 @@ class _Run:
         return min(LONGEST_TURN, seconds / 2) if self.source.single_writer else 0.0
 
     def try_again(self, report: Report, size: BatchSize) -> None:
-        """Passing trouble: the same batch later, smaller if it was too much for the server. Raises JobStalled.
+        """The same batch later, smaller if it was too much for the server: trouble passes. Raises JobStalled.
 
         One that loses against other sessions' locks again and again is cut too: what holds fewer locks for a shorter
         time comes between them at last.
@@ -529,13 +535,13 @@ class _Run:
         if (report.heavy or (report.locked and tries >= LOCKED_TRIES)) and self.split(task, report, keep_single=True):
             return
         if tries >= self.definition.tries:
-            raise JobStalled(self.definition.reference, tries, report.error)
+            raise self.stalled(tries, report.error)
         self.show_held(f"batch {task.number} is tried again, {tries} of {self.definition.tries}: {report.error}")
         pause = min(LONGEST_RETRY, RETRY * 2 ** (tries - 1))
         self.waiting.append((time.monotonic() + pause, task))
 
     def split(self, task: Task, report: Report, keep_single: bool = False) -> bool:
-        """Cut a failing batch in two, until the row that fails stands alone and is recorded. Whether it was done."""
+        """Cut a failing batch in two, until the row that fails stands alone and is recorded. False: try it again."""
         scope = sources.load(task.scope)
         keys = sources.keys_in(self.source, self.definition.source, scope)
         self.tries[task.number] = self.tries.get(task.number, 0)
@@ -547,13 +553,15 @@ class _Run:
             return True
         if keep_single and keys:
             return False
+        if not keys and task.number in changes.found_before(self.ledger.database, task.job):
+            return False  # its rows may be done, and what was refused is the record of it
         if not keys:  # deleted, or migrated by somebody else, since the batch was cut
             with self.ledger.database.transaction():
                 self.ledger.finish(task.job, task.token, task.number, 0, 0.0)
             return True
         known = len(self.ledger.failures(task.job))
         if known >= self.definition.most_failures:
-            raise JobStalled(self.definition.reference, known, f"{known} rows failed; the last: {report.error}")
+            raise self.stalled(known, f"{known} rows failed; the last: {report.error}")
         self.ledger.fail_row(task.job, self.lease.token, task.number, sources.dump_key(keys[0]), report.error)
         return True
 

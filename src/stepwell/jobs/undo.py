@@ -10,23 +10,25 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
 
 from stepwell.databases import recording
 from stepwell.databases.database import Command, Database
-from stepwell.errors import BadRequest, ConnectionLost, KeyUnderWay, LockTimeout, Refused
+from stepwell.errors import BadRequest, ConnectionLost, KeyUnderWay, LockTimeout, Refused, UndoRefused
 from stepwell.jobs.batch import Connections, outlived, tag_of
 from stepwell.jobs.changes import MOST_KEYS, read_keys, settle
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.encoding import load_value
 from stepwell.jobs.lease import Lease
 from stepwell.jobs.preflight import require_same_key
+from stepwell.jobs.respelled import Respelled, respelled
 from stepwell.jobs.rows import Place, take_back, values_of
 from stepwell.jobs.runner import Site
 from stepwell.jobs.sources import among, load_key
+from stepwell.jobs.work import passes
 from stepwell.ledger import changes, ensured, events, packs
 from stepwell.ledger.changes import Change
 from stepwell.ledger.jobs import HELD, Ledger
@@ -41,13 +43,15 @@ Values = Mapping[str, str]
 @dataclass(frozen=True, slots=True)
 class UndoReport:
     """How far the way back went, of `total` rows. `restored` are as they were, -1 where the job has an undo of its own;
-    `left` are the keys of those that were changed or deleted since."""
+    `left` are the keys of those that do not hold any more what the job left there. `dropped` are recorded columns that
+    the table does not have any more: what they held is not given back."""
 
     job: str
     total: int = 0
     restored: int = 0
     left: tuple[str, ...] = ()
     complete: bool = False
+    dropped: tuple[str, ...] = ()
 
 
 Listener = Callable[[UndoReport], None]
@@ -99,6 +103,7 @@ def preview(
         stack.callback(connections.close)
         back = _Back(definition, connections, site.ledger)
         require_same_key(definition, Ledger(back.ledger), back.source)
+        back.find_table()
         back.try_to_put()
         packs.unpack(back.ledger, definition.name)
         return back.by_the_record("", tell, stop or threading.Event())
@@ -123,17 +128,22 @@ def _way_back(
         back = _Back(definition, connections, site.ledger, lease)
         require_same_key(definition, Ledger(back.ledger), back.source)
         if not definition.undo:
+            back.find_table()
             back.try_to_put()
         back.wait_for_the_dead()
         if reason:
             back.gather()
             if not changes.count_changed(back.ledger, definition.name, reason):
                 return UndoReport(definition.name, complete=True)  # a job with nothing to judge again stays complete
+        if not definition.undo:
+            back.rehearse(reason)
         # First, so that nothing runs the job again between two halves of its undo.
         back.begin(state, lease.token)
         back.gather()
         report = back.by_the_job() if definition.undo else back.by_the_record(reason, tell, stop)
         counted = f"{report.restored} rows restored, {len(report.left)} changed since and left"
+        if report.dropped:
+            counted += f", without {', '.join(report.dropped)}, dropped since"
         note = "by its own undo" if definition.undo else counted
         events.add(back.ledger, definition.reference, "undone" if state == "undone" else "reassessed", note)
         tell(report)
@@ -157,10 +167,26 @@ class _Back:
     def source(self) -> Database:
         return self.connections.get(self.definition.source.database)
 
+    def find_table(self) -> None:
+        """Look whether the rows' table is there, with the columns of their key. Raises BadRequest."""
+        table, keys = self.definition.source.table, self.definition.row_keys
+        what = ""
+        if not self.source.columns(table):
+            what = f"there is no table {table} any more"
+        elif gone := self.source.key_facts(table, keys).missing:
+            what = f"{table} has no {', '.join(gone)} any more, by which its rows are known"
+        if what:
+            do = "Take back first what was done to it since, by `stepwell down` or by hand."
+            raise BadRequest(f"{self.definition.reference} can't be undone: {what}", do)
+
     def try_to_put(self) -> None:
         """Whether the rows' table takes values back, tried on no row. Raises BadRequest."""
+        table, columns = self.definition.source.table, self.definition.records
+        gone = self.source.key_facts(table, columns).missing
+        there = [column for column in columns if column not in gone]
         try:
-            self.source.put(self.definition.source.table, {self.definition.records[0]: None}, "1 = 0")
+            for column in there[:1]:
+                self.source.put(table, {column: None}, "1 = 0")
         except ConnectionLost:
             raise
         except Refused as error:
@@ -168,6 +194,36 @@ class _Back:
                 f"{self.definition.reference} has no way back: {error.said}",
                 "Write an undo of its own.",
             ) from None
+
+    def rehearse(self, reason: str) -> None:
+        """Take back the first rows and roll that back: nothing is begun that can't be done.
+
+        Where there are no transactions, only whether any recorded column is there is looked at. Raises BadRequest,
+        UndoRefused.
+        """
+        name, table = self.definition.name, self.definition.source.table
+        packs.unpack(self.ledger, name)
+        keys = changes.changed_keys(self.ledger, name, "", MOST_KEYS, reason)
+        made = [change for change in changes.of_keys(self.ledger, name, keys) if not Place.parse(change.key)]
+        columns = sorted({column for change in made for column in change.old})
+        if columns and len(gone := self.source.key_facts(table, columns).missing) == len(columns):
+            raise BadRequest(
+                f"{self.definition.reference} can't be undone: {table} has no {', '.join(gone)} any more",
+                "Take back first what was done to it since, by `stepwell down` or by hand; then undo it.",
+            )
+        if made and self.source.transactional:
+            with self.refusals(None):
+                self.rows(list(dict.fromkeys(change.key for change in made)), reason, rehearsed=True)
+
+    @contextmanager
+    def refusals(self, restored: int | None) -> Iterator[None]:
+        """What the rows' database refuses to take back, told as such. Raises UndoRefused."""
+        try:
+            yield
+        except Refused as error:
+            if passes(error):
+                raise
+            raise UndoRefused(self.definition.reference, self.definition.place, error.said, restored) from error
 
     def begin(self, state: str, token: int) -> None:
         """Let the job's next run begin anew. Of one that is to stand still, lazy keys under way are waited for.
@@ -218,21 +274,45 @@ class _Back:
     def by_the_record(self, reason: str, tell: Listener, stop: threading.Event) -> UndoReport:
         name, behind, restored = self.definition.name, "", 0
         left: list[str] = []
+        dropped: set[str] = set()
         total = changes.count_changed(self.ledger, name, reason)
+
+        def report(complete: bool = False) -> UndoReport:
+            return UndoReport(name, total, restored, tuple(left), complete, tuple(sorted(dropped)))
+
         while not stop.is_set():
             keys = changes.changed_keys(self.ledger, name, behind, MOST_KEYS, reason)
             if not keys:
-                return UndoReport(name, total, restored, tuple(left), True)
-            more, others = self.chunk(keys, reason)
-            restored += more
-            left += others
+                return report(complete=True)
+            with self.refusals(restored):
+                some = self.rows(keys, reason)
+            restored += some.restored
+            left += some.left
+            dropped |= some.dropped
             behind = keys[-1]
-            tell(UndoReport(name, total, restored, tuple(left)))
-        return UndoReport(name, total, restored, tuple(left))
+            tell(report())
+        return report()
 
-    def chunk(self, keys: Sequence[str], reason: str) -> tuple[int, list[str]]:
-        """Take back the changes of these rows; returns how many rows were restored, and the keys of those left."""
-        with ExitStack() as stack:
+    def rows(self, keys: Sequence[str], reason: str, rehearsed: bool = False) -> _Some:
+        """Take back the changes of these rows, also where columns have other types by now."""
+        some = self.chunk(keys, reason, {}, rehearsed)
+        if not some.left:
+            return some
+        recorded: dict[str, set[str]] = defaultdict(set)
+        for change in changes.of_keys(self.ledger, self.definition.name, some.left):
+            if not Place.parse(change.key):
+                for column, text in (*change.old.items(), *change.new.items()):
+                    recorded[column].add(text)
+        there = {column: texts for column, texts in recorded.items() if column not in some.dropped}
+        spelled = respelled(self.source, self.definition.source.table, there)
+        if not spelled:
+            return some
+        more = self.chunk(some.left, reason, spelled, rehearsed)
+        return replace(more, restored=some.restored + more.restored)
+
+    def chunk(self, keys: Sequence[str], reason: str, spelled: Respelled, rehearsed: bool) -> _Some:
+        """Take back the changes of these rows in one transaction; `spelled` is how values are spelled by now."""
+        with suppress(_RolledBack), ExitStack() as stack:
             stack.enter_context(self.ledger.transaction())
             if self.source is not self.ledger and self.source.transactional:
                 stack.enter_context(self.source.transaction())  # left first: it commits before the ledger
@@ -240,12 +320,15 @@ class _Back:
             left = self.other_rows([change for change in made if Place.parse(change.key)], reason)
             made = [change for change in made if not Place.parse(change.key)]
             keys = list(dict.fromkeys(change.key for change in made))
-            columns = sorted({column for change in made for column in change.old})
-            current = self.current(keys, columns)
+            columns = {column for change in made for column in change.old}
+            dropped = set(self.source.key_facts(self.definition.source.table, sorted(columns)).missing)
+            current = self.current(keys, sorted(columns - dropped))
             taken: dict[int, list[str]] = defaultdict(list)
             restored: dict[tuple[tuple[str, str], ...], list[str]] = defaultdict(list)
             for key, its in groupby(made, key=lambda change: change.key):
-                back = unwind(current.get(key), list(its), reason)
+                its_changes = [_as_now(change, dropped, spelled) for change in its]
+                there = all(change.old for change in its_changes)  # else all its columns were dropped
+                back = unwind(current.get(key) if there else None, its_changes, reason)
                 for batch in back.batches:
                     taken[batch].append(key)
                 if back.values:
@@ -258,7 +341,9 @@ class _Back:
                 for batch, those in taken.items():
                     changes.mark_undone(self.ledger, self.definition.name, batch, those)
                 self.note_taken_back()
-        return len({key for those in taken.values() for key in those} - set(left)), left
+            if rehearsed:
+                raise _RolledBack
+        return _Some(len({key for those in taken.values() for key in those} - set(left)), tuple(left), dropped)
 
     def other_rows(self, made: Sequence[Change], reason: str) -> list[str]:
         """Take back the rows that the job added to other tables or removed there; returns the keys of those left."""
@@ -299,6 +384,30 @@ class _Back:
         self.source.put(self.definition.source.table, held, rows.text, rows.parameters)
 
 
+class _RolledBack(Exception):
+    """What was rehearsed is not to be committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Some:
+    """What became of some rows: how many were restored, the keys of those left, columns that are not there any more."""
+
+    restored: int
+    left: tuple[str, ...]
+    dropped: set[str]
+
+
+def _as_now(change: Change, dropped: Collection[str], spelled: Respelled) -> Change:
+    """A change as it would be recorded by now; as it was, where a column can't hold the old value any more."""
+    fits = all(spelled.get(value, "") is not None for value in change.old.items())
+
+    def now(values: Values) -> Values:
+        there = {column: text for column, text in values.items() if column not in dropped}
+        return {column: (fits and spelled.get((column, text))) or text for column, text in there.items()}
+
+    return replace(change, old=now(change.old), new=now(change.new))
+
+
 @dataclass(frozen=True, slots=True)
 class Unwound:
     """What to do with a row: the values to put, the batches whose changes are taken back, whether some are left."""
@@ -316,7 +425,7 @@ def unwind(current: Values | None, made: Sequence[Change], reason: str = "") -> 
     """
     if current is None:
         return Unwound({}, (), True)
-    made = list(takewhile(lambda change: change.reason.startswith(reason), made))
+    made = list(takewhile(lambda change: change.reason.startswith(reason), chained(current, made)))
     first: dict[str, str] = {}
     for change in made:
         first |= change.old
@@ -325,12 +434,36 @@ def unwind(current: Values | None, made: Sequence[Change], reason: str = "") -> 
     holds = dict(current)
     batches: list[int] = []
     for change in made:
-        if all(holds[column] == value for column, value in change.new.items()):
+        if _left(change, holds):
             holds |= change.old
         elif any(holds[column] != value for column, value in change.old.items()):
             return Unwound(_differing(current, holds), tuple(batches), True)
         batches.append(change.batch)
     return Unwound(_differing(current, holds), tuple(batches), False)
+
+
+def chained(current: Values, made: Sequence[Change]) -> Sequence[Change]:
+    """A row's changes so that each left what the next newer one found, and the newest what the row holds.
+
+    As they are where that can't be: somebody wrote in between, or has written since. What the numbers of a run's
+    batches tell of the order stands; only a lazy key is moved.
+    """
+    left, holds, chain = list(made), dict(current), list[Change]()
+    while left:
+        newest_of_runs = next((change for change in left if change.batch > 0), None)
+        fitting = (change for change in left if change.batch < 0 or change is newest_of_runs)
+        following = next((change for change in fitting if _left(change, holds)), None)
+        if following is None:
+            return made
+        left.remove(following)
+        chain.append(following)
+        holds |= following.old
+    return chain
+
+
+def _left(change: Change, holds: Values) -> bool:
+    """Whether a row holds what a change left there."""
+    return all(holds[column] == value for column, value in change.new.items())
 
 
 def _differing(before: Values, after: Values) -> Values:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from stepwell.databases.database import Database
 from stepwell.ledger.jobs import this_process
@@ -81,11 +82,23 @@ def of_keys(ledger: Database, job: str, keys: Sequence[str], undone: bool = Fals
         WHERE job = ?
             AND (row_key IN ({", ".join("?" * len(keys))}){others})
             {"" if undone else "AND undone = 0"}
-        ORDER BY row_key, at DESC, batch DESC
+        ORDER BY row_key
         """,
         (job, *keys, *beginnings),
     )
-    return [_change(row) for row in rows]
+    by_row = groupby(map(_change, rows), key=lambda change: change.key)
+    return [change for _, made in by_row for change in newest_first(made)]
+
+
+def newest_first(made: Iterable[Change]) -> list[Change]:
+    """A row's changes in their order, as far as that is known.
+
+    The numbers of a run's batches grow. A lazy key's number tells nothing, so it stands where the clock says, which may
+    have gone back since: what each found and left tells then (`unwind`).
+    """
+    by_clock = sorted(made, key=lambda change: (change.at, change.batch), reverse=True)
+    of_runs = sorted((change for change in by_clock if change.batch > 0), key=lambda change: change.batch)
+    return [of_runs.pop() if change.batch > 0 else change for change in by_clock]
 
 
 def changed_keys(ledger: Database, job: str, behind: str, most: int, reason: str = "") -> list[str]:
