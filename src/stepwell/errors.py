@@ -339,7 +339,7 @@ class HistoryDiffers(StepwellError):
 
     exit_code = 3
 
-    def __init__(self, differences: Sequence[tuple[str, str, str, str]]) -> None:
+    def __init__(self, differences: Sequence[tuple[str, str, str, str]], verb: str = "up") -> None:
         """`differences` are (reference, kind, what is wrong, where), with the kinds of `plan.Difference`."""
         kinds = {kind for _, kind, _, _ in differences}
         late = "Give a new file a number behind the last that is applied.\n" if "out of order" in kinds else ""
@@ -353,7 +353,7 @@ class HistoryDiffers(StepwellError):
             ),
             now="nothing was changed",
             do=f"{half if 'gone halfway' in kinds else ''}{back if kinds & {'edited', 'gone'} else ''}{late}"
-            f"If the difference is meant, accept it; your name is recorded: stepwell up {accept}",
+            f"If the difference is meant, accept it; your name is recorded: stepwell {verb} {accept}",
         )
 
 

@@ -95,6 +95,19 @@ def test_down_undoes_the_last_or_as_many_as_asked_or_down_to_a_version(two: Proj
     assert two.dump() == full
 
 
+def test_down_does_not_take_an_edited_file_for_the_way_back_of_what_was_applied(two: Project) -> None:
+    done(two("up"))
+    done(two("down", "--database", "b", "--yes"))
+    two.write({"a/0003_three": "CREATE TABLE other (id INT);\n-- down\nDROP TABLE IF EXISTS other;\n"})
+    refused = two("down", "--database", "a", "--yes")
+    assert refused.code == 3
+    assert "was edited after it was applied" in refused.stderr and "stepwell down" in refused.stderr
+    two.write({"a/0003_three": "CREATE TABLE three (id INT, n INT);\n-- down\nDROP TABLE three;\n"})
+    done(two("down", "--database", "a", "--yes", "--accept", "a/0003_three"))
+    assert "accepted" in done(two("history", "--step", "a/0003_three"))
+    assert applied(two) == ["a/0003_three", "b/0003_three"]
+
+
 def test_down_asks_which_database_where_there_are_two(two: Project) -> None:
     done(two("up"))
     before = two.dump()

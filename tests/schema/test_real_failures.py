@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import copying
 import dumping
 import projects
-from projects import Project
+from projects import Project, done
 
 SEVEN: dict[str, str | bytes] = {
     "analytics/0001_runs_and_spans": """
@@ -81,6 +82,33 @@ def test_a_staging_table_left_by_somebody_stops_the_script_before_anything_chang
     ended = seven("up")
     assert (ended.code, ended.stdout.splitlines()[-1]) == (0, "applied 2, skipped 5")
     assert dumping.query(url, "SELECT count(), uniqExact(id) FROM run") == ["1000\t1000"]
+
+
+RENAMED = {
+    "sqlite": ("", "ALTER TABLE t RENAME TO {};"),
+    "postgres": ("", "ALTER TABLE t RENAME TO {};"),
+    "mysql": ("", "RENAME TABLE t TO {};"),
+    "clickhouse": (" ENGINE = MergeTree ORDER BY id", "RENAME TABLE t TO {};"),
+}
+ANEW = {
+    "renamed away, made anew": "{rename_away}\nCREATE TABLE t (id INT, n INT){engine};\nINSERT INTO t SELECT id, 2 FROM was;",
+    "dropped, made anew, renamed": "DROP TABLE IF EXISTS t;\nCREATE TABLE t (id INT, n INT){engine};\n{rename_away}",
+    "there for certain, renamed": "CREATE TABLE IF NOT EXISTS t (id INT){engine};\n{rename_away}",
+}
+
+
+@pytest.mark.parametrize("engine", RENAMED)
+@pytest.mark.parametrize("way", ANEW)
+def test_a_table_in_use_that_a_script_puts_aside_is_nobody_s_staging_table(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str, way: str
+) -> None:
+    stored, rename = RENAMED[engine]
+    text = ANEW[way].format(rename_away=rename.format("was"), engine=stored)
+    scripts = {"data/0001_t": f"CREATE TABLE t (id INT){stored};\nINSERT INTO t VALUES (1);", "data/0002_anew": text}
+    project = projects.make(tmp_path, {"data": copying.empty(request, engine, tmp_path)}, scripts)
+    assert "applied 2" in done(project("up"))
+    kept = [] if way.startswith("dropped") else ["1"]
+    assert dumping.query(project.urls["data"], "SELECT id FROM was") == kept
 
 
 def test_a_step_that_fails_for_lack_of_memory_is_never_followed_by_the_next(seven: Project) -> None:

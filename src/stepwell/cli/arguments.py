@@ -82,14 +82,18 @@ def agreeing(verb: ArgumentParser) -> None:
     verb.add_argument("--yes", action="store_true", help="do not ask; without a terminal it never does")
 
 
-def up(verb: ArgumentParser) -> None:
-    every(verb)
-    choosing(verb)
-    waiting(verb)
+def accepting(verb: ArgumentParser) -> None:
     verb.add_argument(
         "--accept", action="append", default=[], metavar="STEP",
         help="accept that this applied file was edited or is gone, or that this new one comes late; is recorded",
     )  # fmt: skip
+
+
+def up(verb: ArgumentParser) -> None:
+    every(verb)
+    choosing(verb)
+    waiting(verb)
+    accepting(verb)
     verb.add_argument(
         "--override", action="append", default=[], metavar="ITEM",
         help="begin in spite of this finding of `stepwell doctor`, e.g. disk-space; is recorded",
@@ -108,6 +112,7 @@ def down(verb: ArgumentParser) -> None:
     every(verb)
     choosing(verb)
     waiting(verb)
+    accepting(verb)
     agreeing(verb)
     verb.add_argument("--dry-run", action="store_true", help="show the statements; change nothing")
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from stepwell.databases.database import Command, Conduct, Database, Evidence, Outcome
+from stepwell.databases.lexing import Reader
 from stepwell.errors import (
     BadScript,
     ConnectionLost,
@@ -430,10 +431,45 @@ def _refuse_edits(work: Work, statements: list[Statement]) -> None:
 
 
 def _refuse_orphans(work: Work, statements: list[Statement]) -> None:
-    """A stage table (created, filled, renamed away) that is there already would be mixed with the new rows."""
+    """A stage table (created, filled, renamed away) that is there already would be mixed with the new rows.
+
+    One that the script itself renames or drops before it creates it is none, nor one that it fills with nothing where
+    it says IF NOT EXISTS.
+    """
     database = work.runner.database
-    created = {database.creates(work.command(statement)): statement for statement in statements}
-    for statement in statements:
-        for table in database.renames(work.command(statement)):
-            if table in created and database.columns(table):
+    commands = [work.command(statement) for statement in statements]
+    names = {table for command in commands if (table := database.creates(command))}
+    if names.isdisjoint(table for command in commands for table in database.renames(command)):
+        return
+    created: dict[str, Statement] = {}
+    stages: set[str] = set()
+    gone: set[str] = set()
+    for statement, command in zip(statements, commands, strict=True):
+        for table in database.renames(command):
+            if table in stages and database.columns(table):
                 raise OrphanStage(work.script.reference, work.where(created[table]), table)
+            gone.add(table)
+        if (new := database.creates(command)) and new not in gone:
+            created[new] = statement
+            stages |= {new} if makes(database, command) else set()
+        filled, dropped = (_named_behind(database, command, *verb) for verb in (("INSERT", "INTO"), ("DROP",)))
+        stages |= {table for table in created if _bare(table) in filled}
+        gone |= {table for table in names if _bare(table) in dropped}
+
+
+def _named_behind(database: Database, command: Command, *verb: str) -> set[str]:
+    """The tables, without their schemas, that a statement names behind the verb that it begins with, if it does."""
+    reader = Reader(command.text, database.engine)
+    if not reader.take(*verb):
+        return set()
+    reader.take("TABLE")
+    reader.take("IF", "EXISTS")
+    names = [reader.name()]
+    while reader.take(","):
+        names.append(reader.name())
+    return {name[-1].lower() for name in names if name}
+
+
+def _bare(table: str) -> str:
+    """A table as `creates` spells it, without its schema."""
+    return table.rpartition(".")[2].strip('`"').lower()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from stepwell import graph
 from stepwell.databases.database import Database
@@ -246,12 +246,14 @@ def gone_halfway(target: Target) -> dict[str, int]:
     }
 
 
-def refuse_differences(plan: Plan, accept: Sequence[str]) -> list[Difference]:
-    """The differences that `accept` covers, by reference. Raises HistoryDiffers for any other.
+def refuse_differences(
+    found: Sequence[Difference], accept: Sequence[str], verb: Literal["up", "down"] = "up"
+) -> Sequence[Difference]:
+    """The differences, if `accept` covers all of them by reference. Raises HistoryDiffers for any other.
 
     What was accepted before is no difference any more, so a command line that accepts can be repeated.
     """
-    left = [d for d in plan.differences if d.reference not in accept]
+    left = [d for d in found if d.reference not in accept]
     if left:
-        raise HistoryDiffers([(d.reference, d.kind, d.what, d.where) for d in left])
-    return plan.differences
+        raise HistoryDiffers([(d.reference, d.kind, d.what, d.where) for d in left], verb)
+    return found

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 from stepwell.errors import BadRequest, ConnectionLost, NotAgreed, StatementFailed, StillRequired
 from stepwell.schema import history
 from stepwell.schema.history import History
-from stepwell.schema.plan import Options, Target, find_needs, gone_halfway, make_plan, refuse_differences
+from stepwell.schema.plan import (
+    Difference,
+    Options,
+    Target,
+    differences,
+    find_needs,
+    gone_halfway,
+    make_plan,
+    refuse_differences,
+)
 from stepwell.scripts.folder import rank
 from stepwell.scripts.script import Script
 
@@ -42,7 +51,7 @@ Before = Callable[[Sequence[Target], Sequence[Script]], None]
 def up(targets: Sequence[Target], options: Options, tell: events.Listener, review: Review, before: Before) -> Result:
     """Apply every script that is ready. Raises what `apply` and `review` raise, HistoryDiffers, LockHeld, LockLost."""
     plan = make_plan(targets, options)
-    refuse_differences(plan, options.accept)
+    refuse_differences(plan.differences, options.accept)
     behind = _behind(targets, plan.ready)
     if plan.nothing_to_do and not plan.gated and not behind:
         return Result([], plan.skipped, plan.waiting)
@@ -54,7 +63,7 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
     with locked(targets, options, tell) as (targets, runner_of):
         _catch_up(targets)
         plan = make_plan(targets, options)
-        accept(refuse_differences(plan, options.accept), runner_of)
+        accept(refuse_differences(plan.differences, options.accept), runner_of)
         overrule(overridden, plan, runner_of)
         for script in plan.half_undone:
             run(runner_of(script.database), script, "down")
@@ -151,11 +160,12 @@ def down(
 ) -> Result:
     """Undo the last `count` scripts of a database, or all after `to`, newest first.
 
-    Raises NotAgreed.
+    Raises NotAgreed, and HistoryDiffers for one that was edited since: its way back may not be that of what it did.
     """
-    from stepwell.schema.running import check, locked, run
+    from stepwell.schema.running import accept, check, locked, run
 
     chosen = to_undo(targets, options)
+    _edited(targets, chosen, options)
     check(targets, chosen, "down", options)
     if agree and chosen and not agree(chosen):
         raise NotAgreed
@@ -163,10 +173,18 @@ def down(
         _catch_up(targets)
         # Another run may have been at it meanwhile: what is then the newest was not meant.
         scripts = [script for script in to_undo(targets, options) if script in chosen]
+        accept(_edited(targets, scripts, options), runner_of)
         before(targets, scripts)
         for script in scripts:
             run(runner_of(script.database), script, "down")
     return Result([script.reference for script in scripts])
+
+
+def _edited(targets: Sequence[Target], chosen: Sequence[Script], options: Options) -> Sequence[Difference]:
+    """Those of the chosen that were edited after they were applied, and that is accepted. Raises HistoryDiffers."""
+    references = {script.reference for script in chosen}
+    found = [one for target in targets for one in differences(target) if one.reference in references]
+    return refuse_differences(found, options.accept, "down")
 
 
 def to_undo(targets: Sequence[Target], options: Options) -> list[Script]:
