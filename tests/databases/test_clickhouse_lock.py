@@ -146,7 +146,7 @@ def test_who_looked_long_ago_does_not_take_a_number_that_is_free_again(db: Click
     with db.lock(0, print):
         pass
     with db.lock(0, print):
-        assert lock._take(db, 1) is False
+        assert lock._take(db, 1, lock._promise(lock._now(db), ())) is False
         db.assert_locked()
     assert tables(db) == [f"{lock.PREFIX}2"]
 

@@ -234,3 +234,61 @@ def test_a_holder_that_was_killed_is_followed_after_its_lease(request: pytest.Fi
     second = project.python(SHORT_LEASE)
     assert second.code == 0, second.text
     assert dumping.query(url, "SELECT count() FROM log") == ["10"]
+
+
+# --- one ClickHouse, several projects ---------------------------------------------------------------------
+
+# Sent twice, the UPDATE shows in the rows.
+COUNTED = """
+CREATE TABLE hit (n UInt8) ENGINE = MergeTree ORDER BY tuple();
+INSERT INTO hit SELECT sleepEachRow(0.3) FROM numbers(3) SETTINGS max_block_size = 1;
+ALTER TABLE hit UPDATE n = n + 1 WHERE 1;
+"""
+
+
+def sharing(request: pytest.FixtureRequest, folder: Path, *engines: str) -> list[Project]:
+    """A project for each engine, with a database of that and one ClickHouse of them all; '' has ClickHouse alone."""
+    analytics = copying.empty(request, "clickhouse", folder)
+    found = []
+    for number, engine in enumerate(engines):
+        own = {"state": copying.empty(request, engine, folder)} if engine else {}
+        place = folder / f"project{number}"
+        found.append(projects.make(place, own | {"analytics": analytics}, {"analytics/0001_hit": COUNTED}))
+    return found
+
+
+@pytest.mark.parametrize("others", ["", "sqlite"])
+def test_projects_that_share_a_clickhouse_alone_keep_out_each_other(
+    request: pytest.FixtureRequest, tmp_path: Path, others: str
+) -> None:
+    one, other = sharing(request, tmp_path, "postgres", others)
+    first = one.start("up")
+    until(lambda: dumping.at_work(one.urls["analytics"], "INSERT INTO hit"), first)
+    os.kill(first.pid, signal.SIGSTOP)
+    second = other.start("up")
+    assert second.stderr is not None
+    told = second.stderr.readline()
+    os.kill(first.pid, signal.SIGCONT)
+    assert f"waiting for the migration lock of analytics, held by process {first.pid} on" in told
+    assert ended(first).code == 0
+    end = ended(second)
+    assert (end.code, end.stdout) == (0, "applied 0, skipped 1\n"), end.text
+    assert dumping.query(one.urls["analytics"], "SELECT n FROM hit") == ["1", "1", "1"]
+    assert dumping.versions(one.urls["analytics"]) == ["0001_hit"]
+
+
+@pytest.mark.parametrize("engine", ["postgres", "mysql", "sqlite"])
+def test_a_killed_runs_lock_on_clickhouse_is_free_at_once_for_who_has_its_relational_lock(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str
+) -> None:
+    one, other = sharing(request, tmp_path, engine, "sqlite")
+    first = one.start("up")
+    until(lambda: dumping.at_work(one.urls["analytics"], "INSERT INTO hit"), first)
+    first.kill()
+    ended(first)
+    # Another project can't know that it is dead.
+    refused = other("up", "--lock-wait", "0.2")
+    assert (refused.code, "its lease ends in" in refused.stderr) == (5, True), refused.text
+    again = one("up", "--lock-wait", "0.2")
+    assert again.code == 0, again.text
+    assert dumping.query(one.urls["analytics"], "SELECT n FROM hit") == ["1", "1", "1"]

@@ -170,11 +170,17 @@ class Database(Protocol):
     def make_lasting(self) -> None:
         """Wait until all that can be read by now is on the disk, also what another's commit did not wait for."""
 
-    def lock(self, patience: float, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
+    def lock(
+        self, patience: float, waiting: Callable[[str], None], under: Sequence[Database] = ()
+    ) -> AbstractContextManager[None]:
         """Hold this database's migration lock for the block.
 
-        Waits `patience` seconds at most, telling `waiting` who holds it; raises LockHeld.
+        Waits `patience` seconds at most, telling `waiting` who holds it; raises LockHeld. `under` are databases whose
+        session locks we hold: a lock that can outlive its holder is nobody's any more if it was taken under the same.
         """
+
+    def lock_name(self) -> str:
+        """What tells this database's session lock from every other's, whatever the address; '' where nothing does."""
 
     def assert_locked(self) -> None:
         """Ask the server whether the lock is still ours. Raises LockLost."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stepwell.databases.database import Database
+from stepwell.databases.locks import in_order
 from stepwell.errors import NoWayBack
 from stepwell.schema import events, history
 from stepwell.schema.apply import Runner, apply, one_transaction, survey
@@ -48,21 +49,19 @@ def locked(
 ) -> Iterator[tuple[list[Target], Callable[[str], Runner]]]:
     """Hold the locks for the block; give the targets as they are now, and a runner for each database.
 
-    A lock lives on the connection that does the work, so neither outlives the other. ClickHouse has none: there the
-    relational databases' locks speak for it, and a project without any uses ClickHouse's own substitute.
+    A lock lives on the connection that does the work, so neither outlives the other. ClickHouse has a substitute, which
+    is held beside the relational locks: another project may have the same ClickHouse and none of these.
     """
     tell = logged(tell)
-    holders = [t.database for t in targets if t.database.session_lock] or [targets[0].database]
-    # The same order for everybody, so that two runners never hold one lock each and wait for the other's.
-    holders.sort(key=lambda database: database.name)
+    holders: list[Database] = []
     with ExitStack() as stack:
-        for database in holders:
-            name = database.name
+        for database in in_order(target.database for target in targets):
 
-            def waiting(holder: str, name: str = name) -> None:
+            def waiting(holder: str, name: str = database.name) -> None:
                 tell(events.Waiting(name, holder))
 
-            stack.enter_context(database.lock(options.lock_wait, waiting))
+            stack.enter_context(database.lock(options.lock_wait, waiting, [one for one in holders if one.session_lock]))
+            holders.append(database)
         fresh = [replace(target, history=history.read(target.database, target.scripts)) for target in targets]
         runners: dict[str, Runner] = {}
 
@@ -95,12 +94,12 @@ def _follower(target: Target) -> Follower | None:
 
 
 def _assert_locked(database: Database, holders: Sequence[Database]) -> None:
-    """Its own lock is on the connection that would send the statement; only a foreign one must be asked."""
-    if database not in holders:
-        for holder in holders:
+    """A lock that is on the connection that would send the statement need not be asked."""
+    if database.session_lock:
+        return
+    for holder in holders:
+        if holder is database or holder.session_lock:
             holder.assert_locked()
-    elif not database.session_lock:
-        database.assert_locked()
 
 
 def run(runner: Runner, script: Script, direction: str) -> bool:

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from stepwell.databases.clickhouse.names import Name, literal, parse, quote, spe
 from stepwell.databases.clickhouse.refusal import by_code, refused
 from stepwell.databases.clickhouse.rewriting import on_cluster, settings, with_mark
 from stepwell.databases.clickhouse.statement import Kind, read
-from stepwell.databases.database import HISTORY, Activity, Command, Conduct, Evidence, Finding, Outcome
+from stepwell.databases.database import HISTORY, Activity, Command, Conduct, Database, Evidence, Finding, Outcome
 from stepwell.databases.health import Health, Size
 from stepwell.databases.keys import KeyFacts
 from stepwell.databases.lexing import Reader
@@ -408,13 +408,21 @@ class ClickhouseDatabase:
 
     # --- the lock and the tracking tables ---------------------------------------------------------------------
 
-    def lock(self, patience: float, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
+    def lock(
+        self, patience: float, waiting: Callable[[str], None], under: Sequence[Database] = ()
+    ) -> AbstractContextManager[None]:
         @contextmanager
         def held() -> Iterator[None]:
             if self.embedded:
                 yield
                 return
-            with table_lock(self, patience, waiting) as assert_held:
+            if self.cluster and under:
+                # Each server has a lock table of its own, and which of them is asked may be a balancer's choice.
+                own: AbstractContextManager[Callable[[], None]] = nullcontext(lambda: None)
+            else:
+                names = [name for database in under if (name := database.lock_name())]
+                own = table_lock(self, patience, waiting, names)
+            with own as assert_held:
                 self._lock = assert_held
                 try:
                     yield
@@ -422,6 +430,10 @@ class ClickhouseDatabase:
                     self._lock = None
 
         return held()
+
+    def lock_name(self) -> str:
+        # chDB is locked by whoever has its folder; a server's lock outlives its holder.
+        return ""
 
     def assert_locked(self) -> None:
         if self.embedded:

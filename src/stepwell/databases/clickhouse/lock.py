@@ -1,9 +1,12 @@
-"""A lock for projects that have a ClickHouse server alone: CREATE TABLE, the one thing there that only one can do.
+"""ClickHouse's own lock: CREATE TABLE, the one thing there that only one can do.
 
 The lock is the table `stepwell_lock_N` with the highest N; its comment says who holds it and until when by the server's
 clock, and a thread keeps moving that on. To take over an expired or released lock is to create N + 1, at which
 exactly one succeeds. N only grows, so it is a fencing token: a holder that slept past its lease finds a higher table
 and stops. Tables below the highest are dropped; the highest stays, released.
+
+Where the holder has session locks of relational databases too, the comment names these. Each of them has one holder:
+who has it now knows that the one before is gone, and takes over at once.
 
 On a cluster all runners must reach the same server, for each server has its own catalog.
 """
@@ -14,9 +17,10 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from stepwell.errors import LockHeld, LockLost, Refused
@@ -31,38 +35,48 @@ POLL = 1.0
 """Seconds between two looks at a lock that somebody else holds."""
 
 PREFIX = "stepwell_lock_"
+UNDER = " under "
 ALREADY_EXISTS = "57"
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The lock table with this number; the holder is '' when it was released, and `left` the seconds of its lease."""
+    """The lock table with this number; the holder is '' when it was released, and `left` the seconds of its lease.
 
-    number: int = 0
+    `under` names the session locks that the holder took it under, `now` is the server's clock.
+    """
+
+    number: int
+    now: int
     holder: str = ""
     left: int = 0
+    under: frozenset[str] = frozenset()
 
-    @property
-    def free(self) -> bool:
-        return not self.holder or self.left < 0
+    def free_for(self, under: Collection[str]) -> bool:
+        """Whether nobody has it, as who has these session locks can tell."""
+        return not self.holder or self.left < 0 or not self.under.isdisjoint(under)
 
 
 @contextmanager
 def table_lock(
-    database: ClickhouseDatabase, patience: float, waiting: Callable[[str], None]
+    database: ClickhouseDatabase, patience: float, waiting: Callable[[str], None], names: Collection[str] = ()
 ) -> Iterator[Callable[[], None]]:
-    """Hold the lock for the block; gives a function that raises LockLost unless it is held still."""
-    number = _acquire(database, patience, waiting)
+    """Hold the lock for the block; gives a function that raises LockLost unless it is held still.
+
+    `names` are those of the session locks that we hold.
+    """
+    under = [sha256(name.encode()).hexdigest()[:24] for name in names]
+    number = _acquire(database, patience, waiting, under)
     ended = threading.Event()
 
     def renew() -> None:
         while not ended.wait(LEASE / 4):
             with suppress(Refused):  # one renewal may fail; the lease outlives three
-                _say(database, number, _promise(database))
+                _say(database, number, _promise(_now(database), under))
 
     def assert_held() -> None:
         held = _highest(database)
-        if held.number != number or held.free:
+        if held.number != number or held.free_for(()):
             raise LockLost(database.name)
 
     renewer = threading.Thread(target=renew, name="stepwell-lock", daemon=True)
@@ -76,12 +90,14 @@ def table_lock(
             _say(database, number, "")
 
 
-def _acquire(database: ClickhouseDatabase, patience: float, waiting: Callable[[str], None]) -> int:
+def _acquire(
+    database: ClickhouseDatabase, patience: float, waiting: Callable[[str], None], under: Collection[str]
+) -> int:
     started, told = time.monotonic(), 0
     while True:
         held = _highest(database)
-        if held.free:
-            if _take(database, held.number + 1):
+        if held.free_for(under):
+            if _take(database, held.number + 1, _promise(held.now, under)):
                 return held.number + 1
             continue
         holder = f"{held.holder} (its lease ends in {held.left} s unless renewed)"
@@ -93,13 +109,13 @@ def _acquire(database: ClickhouseDatabase, patience: float, waiting: Callable[[s
         time.sleep(POLL)
 
 
-def _take(database: ClickhouseDatabase, number: int) -> bool:
+def _take(database: ClickhouseDatabase, number: int, promise: str) -> bool:
     try:
         database.query(
             f"""
             CREATE TABLE {PREFIX}{number} (nothing UInt8)
             ENGINE = Memory
-            COMMENT '{_promise(database)}'
+            COMMENT '{promise}'
             """
         )
     except Refused as error:
@@ -107,8 +123,9 @@ def _take(database: ClickhouseDatabase, number: int) -> bool:
             raise
         return False
     # Who looked long ago may find the number free again, for the table was taken over and dropped meanwhile.
-    taken = _highest(database).number == number
-    for old in [each for each in _numbers(database) if each < number] if taken else [number]:
+    numbers = _numbers(database)
+    taken = max(numbers) == number
+    for old in [each for each in numbers if each < number] if taken else [number]:
         database.query(f"DROP TABLE IF EXISTS {PREFIX}{old} SYNC")
     return taken
 
@@ -122,27 +139,32 @@ def _numbers(database: ClickhouseDatabase) -> list[int]:
 
 
 def _highest(database: ClickhouseDatabase) -> Held:
-    rows = database.query(
+    """The lock as it is; number 0 where nobody ever had it."""
+    number, comment, now = database.query(
         f"""
-        SELECT toUInt64(substring(name, {len(PREFIX) + 1})) AS number, comment, toUnixTimestamp(now())
+        SELECT
+          max(toUInt64(substring(name, {len(PREFIX) + 1})) AS number),
+          argMax(comment, number),
+          toUnixTimestamp(now())
         FROM system.tables
         WHERE database = ? AND match(name, '^{PREFIX}[0-9]+$')
-        ORDER BY number DESC
-        LIMIT 1
         """,
         (database.database,),
-    )
-    if not rows:
-        return Held()
-    number, comment, now = rows[0]
-    until, _, holder = str(comment).partition(" ")
-    return Held(int(number), holder, int(until) - int(now)) if until.isdigit() else Held(int(number))
+    )[0]
+    until, _, rest = str(comment).partition(" ")
+    holder, _, under = rest.partition(UNDER)
+    left = int(until) - int(now) if until.isdigit() else 0
+    return Held(int(number), int(now), holder, left, frozenset(under.split()))
 
 
-def _promise(database: ClickhouseDatabase) -> str:
-    """Until when the lock is held, unless that is moved on, and by whom."""
-    until = int(database.query("SELECT toUnixTimestamp(now())")[0][0]) + LEASE
-    return f"{until} process {os.getpid()} on {socket.gethostname()}"
+def _now(database: ClickhouseDatabase) -> int:
+    return int(database.query("SELECT toUnixTimestamp(now())")[0][0])
+
+
+def _promise(now: int, under: Collection[str]) -> str:
+    """Until when the lock is held, unless that is moved on, by whom, and under which locks."""
+    holder = f"{now + LEASE} process {os.getpid()} on {socket.gethostname()}"
+    return f"{holder}{UNDER}{' '.join(under)}" if under else holder
 
 
 def _say(database: ClickhouseDatabase, number: int, comment: str) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from stepwell.databases import lines
-from stepwell.databases.database import HISTORY, Activity, Command, Conduct, Evidence, Finding, Outcome
+from stepwell.databases.database import HISTORY, Activity, Command, Conduct, Database, Evidence, Finding, Outcome
 from stepwell.databases.mysql.connection import Connection, connect
 from stepwell.databases.mysql.names import as_sql, as_written, quoted
 from stepwell.databases.mysql.tracking import TABLES
@@ -31,6 +31,13 @@ LIMITS = f"lock_wait_timeout = {LOCK_SECONDS}, innodb_lock_wait_timeout = {LOCK_
 SETTINGS = f"time_zone = '+00:00', {LIMITS}"
 PACKET_MARGIN = 1024  # bytes of a packet that are left to the protocol
 PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between two tries for the lock; the last one repeats
+
+# Both are the time that the statement began at, so their difference is the same each time.
+LOCK_NAME = """
+SELECT @@hostname, @@port, @@datadir, DATABASE(), UNIX_TIMESTAMP() - VARIABLE_VALUE
+FROM {schema}.global_status
+WHERE VARIABLE_NAME = 'Uptime'
+"""
 
 PLAIN_REASONS = {
     Conduct.TRANSACTIONAL: "the server rolls back a transaction that was not committed",
@@ -230,7 +237,7 @@ class MysqlDatabase:
     # --- the migration lock ---
 
     @contextmanager
-    def lock(self, patience: float, waiting: Callable[[str], None]) -> Iterator[None]:
+    def lock(self, patience: float, waiting: Callable[[str], None], under: Sequence[Database] = ()) -> Iterator[None]:
         deadline = time.monotonic() + patience
         told, tries = "", 0
         while self.query("SELECT GET_LOCK(?, 0)", (self._lock_name,))[0][0] != 1:
@@ -248,6 +255,11 @@ class MysqlDatabase:
         finally:
             with suppress(Refused):  # a lost connection has given it back already
                 self.query("SELECT RELEASE_LOCK(?)", (self._lock_name,))
+
+    def lock_name(self) -> str:
+        # The second that the server was started in, for pods of one name may run copies of one volume.
+        schema = "information_schema" if self._connection.mariadb else "performance_schema"
+        return " ".join(map(str, self.query(LOCK_NAME.format(schema=schema))[0]))
 
     def assert_locked(self) -> None:
         try:

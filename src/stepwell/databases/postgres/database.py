@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stepwell.databases.database import HISTORY, Activity, Command, Conduct, Evidence, Finding, Outcome
+from stepwell.databases.database import HISTORY, Activity, Command, Conduct, Database, Evidence, Finding, Outcome
 from stepwell.databases.postgres import activity, conduct, home, migration_lock, reading
 from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
@@ -165,9 +165,15 @@ class PostgresDatabase:
         """Wait for the disk: a commit that does so waits for all before it, and one without a write for none."""
         self.query("SELECT pg_logical_emit_message(true, 'stepwell', '')")
 
-    def lock(self, patience: float, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
+    def lock(
+        self, patience: float, waiting: Callable[[str], None], under: Sequence[Database] = ()
+    ) -> AbstractContextManager[None]:
         """Hold this database's migration lock for the block. Raises LockHeld after `patience` seconds."""
         return migration_lock.held(self._session, self.name, patience, waiting)
+
+    def lock_name(self) -> str:
+        """When the server was started, and which of its databases this is: no copy was started at that instant."""
+        return str(self.query(migration_lock.NAME)[0][0])
 
     def assert_locked(self) -> None:
         """Ask the server whether the lock is still ours. Raises LockLost."""

@@ -22,6 +22,11 @@ locktype = 'advisory' AND granted AND classid = {KEY >> 32} AND objid = {KEY & 0
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 OURS = f"SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND {IN_PG_LOCKS}"
+NAME = """
+SELECT format('%s %s', extract(epoch FROM pg_postmaster_start_time()), oid)
+FROM pg_database
+WHERE datname = current_database()
+"""
 HOLDER = f"""
 SELECT format(
   'pid %s, %s@%s, application "%s", connected since %s UTC%s',

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, urlencode
 
 from stepwell.databases import lines
-from stepwell.databases.database import HISTORY, Activity, Command, Conduct, Evidence, Finding, Outcome
+from stepwell.databases.database import HISTORY, Activity, Command, Conduct, Database, Evidence, Finding, Outcome
 from stepwell.databases.health import Health, Size
 from stepwell.databases.keys import KeyFacts
 from stepwell.databases.lexing import Kind, Reader, Unterminated, tokens
@@ -100,6 +100,9 @@ CREATE TABLE IF NOT EXISTS schema_migrations_journal (
 # A hidden column of kind 1 belongs to a virtual table's machinery; 2 and 3 are generated columns.
 COLUMNS = "SELECT name FROM pragma_table_xinfo(?, ?) WHERE hidden <> 1"
 COLUMNS_ANYWHERE = "SELECT name FROM pragma_table_xinfo(?) WHERE hidden <> 1"
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""Where Linux names the time since it was started."""
 
 MEMORY = ":memory:"
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
@@ -278,7 +281,7 @@ class SqliteDatabase:
         """Nothing to do: every commit is lasting."""
 
     @contextlib.contextmanager
-    def lock(self, patience: float, waiting: Callable[[str], None]) -> Iterator[None]:
+    def lock(self, patience: float, waiting: Callable[[str], None], under: Sequence[Database] = ()) -> Iterator[None]:
         """Hold the lock on the file beside the database for the block; the kernel frees it when we die.
 
         Raises LockHeld after `patience` seconds. A database in memory is nobody else's: it needs no lock.
@@ -294,6 +297,13 @@ class SqliteDatabase:
             os.ftruncate(self._lock_file, 0)
             os.close(self._lock_file)
             self._lock_file = None
+
+    def lock_name(self) -> str:
+        """The locked file, and the boot of the machine that knows it by these numbers."""
+        if self._lock_file is None or not BOOT.exists():
+            return ""
+        file = os.fstat(self._lock_file)
+        return f"{BOOT.read_text()} {file.st_dev}:{file.st_ino}"
 
     def assert_locked(self) -> None:
         """Ask the file system whether the locked file is still the one that others would lock."""

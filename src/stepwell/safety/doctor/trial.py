@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 
 from stepwell.databases.database import Command, Database
+from stepwell.databases.locks import in_order
 from stepwell.errors import LockHeld, Refused, shorten
 from stepwell.safety.doctor.finding import Finding, Level
 
@@ -15,13 +16,13 @@ TABLE = "stepwell_scratch"
 
 def trial(databases: Sequence[Database]) -> Iterator[Finding]:
     """Take the locks as a run does, and under them make, fill, change and drop a table in every database."""
-    # Where a database has no lock of its own, the others' speak for it.
-    holders = [database for database in databases if database.session_lock] or databases[:1]
+    holders: list[Database] = []
     with ExitStack() as stack:
-        for database in sorted(holders, key=lambda database: database.name):
+        for database in in_order(databases):
             name = database.name
             try:
-                stack.enter_context(database.lock(0.0, lambda holder: None))
+                under = [holder for holder in holders if holder.session_lock]
+                stack.enter_context(database.lock(0.0, lambda holder: None, under))
             except LockHeld as error:
                 what = f"the migration lock is {error.said or 'held'}"
                 yield Finding("lock", Level.WARNING, name, what, "Let that run end; a release would wait for it.")
@@ -30,6 +31,7 @@ def trial(databases: Sequence[Database]) -> Iterator[Finding]:
                 what = f"the migration lock can't be taken: {error.said}"
                 yield Finding("lock", Level.BLOCKER, name, what, error.do)
                 return
+            holders.append(database)
             yield Finding("lock", Level.OK, name, "the migration lock is free")
         for database in databases:
             yield from _scratch(database)
