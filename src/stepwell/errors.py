@@ -228,6 +228,26 @@ class ForeignHistory(StepwellError):
         )
 
 
+class NotAdopted(StepwellError):
+    """Another tool has applied scripts of the project, and nobody has taken that over."""
+
+    exit_code = 6
+
+    def __init__(self, name: str, tool: str, table: str, references: Sequence[str]) -> None:
+        """`references` are the scripts that it has applied; none where they were converted since."""
+        shown = ", ".join(references[:3]) + (f" and {len(references) - 3} more" if len(references) > 3 else "")
+        before = "" if references else ", with the files as they were before they were converted"
+        super().__init__(
+            f"{tool} has applied scripts to database {name!r} that `up` would apply again",
+            said=f"its table {table} has {shown or 'versions that the scripts may be'}",
+            now="nothing was changed",
+            do=f"Take over what it says{before}:\n"
+            f"stepwell adopt {name} --dry-run      shows what that would be\n"
+            f"stepwell adopt {name}                does it\n"
+            f"If these are other scripts than the tool's, begin a history for them: stepwell baseline {name}",
+        )
+
+
 class CannotAdopt(StepwellError):
     """What another tool says it has applied does not agree with the script files."""
 

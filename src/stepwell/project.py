@@ -899,7 +899,7 @@ class Project:
         lock_wait: float = LOCK_WAIT,
         tell: events.Listener = _silent,
     ) -> Takeover:
-        """Take over what another tool has applied to a database; with `dry_run` only look.
+        """Take over what another tool has applied to a database; with `dry_run` only look, and end as without it.
 
         `as_is` takes it over though files differ from what was applied. Raises BadRequest, CannotAdopt.
         """
@@ -911,7 +911,7 @@ class Project:
         database.connect()
         try:
             if dry_run:
-                return takeover.look(database, scripts, tool, self.variables)
+                return takeover.look(database, scripts, tool, self.variables, as_is)
             options = Options(lock_wait=lock_wait, variables=self.variables)
             return takeover.adopt(database, scripts, options, tool, as_is, tell)
         finally:

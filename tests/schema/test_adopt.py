@@ -155,6 +155,42 @@ def test_a_foreign_schema_migrations_is_explained_and_adopt_is_offered(tmp_path:
     assert "golang-migrate" in ended.stderr
 
 
+@pytest.mark.parametrize("form", ["flyway", "goose", "prisma", "liquibase"])
+def test_what_a_tool_has_applied_is_never_applied_again_because_nobody_took_it_over(
+    tmp_path: Path, sqlite_url: str, form: str
+) -> None:
+    files, statements, table, _ = FORMS[form]
+    send(sqlite_url, ONE.rstrip(";\n"), *statements)
+    made = project(
+        tmp_path, sqlite_url, {name: text.replace("TABLE", "TABLE IF NOT EXISTS") for name, text in files.items()}
+    )
+    before = made.dump()
+    for command in (("up",), ("up", "--yes", "--database", "state"), ("plan",), ("status",)):
+        ended = made(*command)
+        assert ended.code == 6, ended.text
+        assert "has applied scripts to database 'state' that `up` would apply again" in ended.stderr
+        assert table.lower() in ended.stderr.lower() and "stepwell adopt state --dry-run" in ended.stderr
+    assert "that `up` would apply again" in made("doctor").stdout
+    assert made.dump() == before
+
+
+def test_other_scripts_than_the_tool_s_begin_a_history_of_their_own_beside_it(tmp_path: Path, sqlite_url: str) -> None:
+    send(sqlite_url, *FORMS["flyway"][1], *FORMS["goose"][1])
+    made = project(tmp_path, sqlite_url, {"0001_one.sql": ONE})
+    ended = made("up")  # 0001 is goose's 1, for all that anybody can tell
+    assert ended.code == 6 and "goose has applied" in ended.stderr and "stepwell baseline state" in ended.stderr
+    done(made("baseline", "state"))
+    assert done(made("up")).splitlines()[-1] == "applied 1, skipped 0"
+
+
+def test_converted_scripts_are_not_applied_again_either(tmp_path: Path, sqlite_url: str) -> None:
+    send(sqlite_url, *FORMS["flyway"][1])
+    made = project(tmp_path, sqlite_url, {"0001_a.sql": f"-- was: V1__a {'0' * 64}\n{ONE}"})
+    ended = made("up")
+    assert ended.code == 6
+    assert "with the files as they were before they were converted" in ended.stderr
+
+
 def test_scripts_go_down_from_a_history_that_lives_beside_another_tool_s(tmp_path: Path, relational_url: str) -> None:
     statements = FORMS["golang-migrate"][1]
     send(relational_url, ONE.rstrip(";\n"), *statements[:1], "INSERT INTO schema_migrations VALUES (1, FALSE)")
@@ -184,10 +220,12 @@ def test_a_file_that_is_not_what_was_applied_stops_it(
 ) -> None:
     send(sqlite_url, FLYWAY, flyway_row(1, "1", ONE))
     made = project(tmp_path, sqlite_url, {"V2__b.sql": TWO} | files)
-    ended = made("adopt", "state")
-    assert ended.code == 3
-    assert said in ended.stderr
+    for command in (("adopt", "state", "--dry-run"), ("adopt", "state")):
+        ended = made(*command)
+        assert ended.code == 3
+        assert said in ended.stderr
     assert dumping.query(sqlite_url, "SELECT name FROM sqlite_master WHERE name = 'schema_migrations'") == []
+    assert "would take over" in done(made("adopt", "state", "--as-is", "--dry-run"))
     done(made("adopt", "state", "--as-is"))
     assert dumping.versions(sqlite_url) == (["V1__a"] if files else [])
 

@@ -9,7 +9,7 @@ from typing import Any
 from stepwell.databases.database import Conduct
 from stepwell.schema import points
 from stepwell.schema.apply import one_transaction, survey
-from stepwell.schema.plan import Difference, Options, Plan, Target, differences, make_plan
+from stepwell.schema.plan import Difference, Options, Plan, Target, differences, make_plan, refuse_unadopted
 from stepwell.scripts.script import Script
 from stepwell.secrets import hide
 
@@ -45,7 +45,8 @@ class Outlook:
 
 
 def outlook(targets: Sequence[Target], options: Options) -> Outlook:
-    """What `up` would do, script by script. Raises what reading the scripts raises."""
+    """What `up` would do, script by script. Raises what reading the scripts raises, NotAdopted."""
+    refuse_unadopted(targets, options)
     plan = make_plan(targets, options)
     coming = [_coming(targets, script, options) for script in plan.ready]
     return Outlook(coming, plan.waiting, plan.differences, plan.skipped, points.release(targets, options))
@@ -88,7 +89,8 @@ class State:
 
 
 def status(targets: Sequence[Target], options: Options) -> list[State]:
-    """Every script, and every applied version without one, in order."""
+    """Every script, and every applied version without one, in order. Raises NotAdopted."""
+    refuse_unadopted(targets, options)
     plan = make_plan(targets, replace(options, database=None, to=None, count=None))
     return [
         state

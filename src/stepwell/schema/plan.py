@@ -257,3 +257,13 @@ def refuse_differences(
     if left:
         raise HistoryDiffers([(d.reference, d.kind, d.what, d.where) for d in left], verb)
     return found
+
+
+def refuse_unadopted(targets: Sequence[Target], options: Options) -> None:
+    """Refuse scripts that another tool has applied, where nobody has taken that over. Raises NotAdopted."""
+    beginning = [t for t in targets if not t.history.exists and options.database in (None, t.database.name)]
+    if beginning:
+        from stepwell.schema.adopt import takeover  # what nearly no run needs
+
+        for target in beginning:
+            takeover.refuse_unadopted(target)

@@ -19,6 +19,7 @@ from stepwell.schema.plan import (
     gone_halfway,
     make_plan,
     refuse_differences,
+    refuse_unadopted,
 )
 from stepwell.scripts.folder import rank
 from stepwell.scripts.script import Script
@@ -49,7 +50,10 @@ Before = Callable[[Sequence[Target], Sequence[Script]], None]
 
 
 def up(targets: Sequence[Target], options: Options, tell: events.Listener, review: Review, before: Before) -> Result:
-    """Apply every script that is ready. Raises what `apply` and `review` raise, HistoryDiffers, LockHeld, LockLost."""
+    """Apply every script that is ready.
+
+    Raises what `apply` and `review` raise, HistoryDiffers, NotAdopted, LockHeld, LockLost.
+    """
     plan = make_plan(targets, options)
     refuse_differences(plan.differences, options.accept)
     behind = _behind(targets, plan.ready)
@@ -57,6 +61,7 @@ def up(targets: Sequence[Target], options: Options, tell: events.Listener, revie
         return Result([], plan.skipped, plan.waiting)
     from stepwell.schema.running import accept, check, locked, look, overrule, run  # not for a run with nothing to do
 
+    refuse_unadopted(targets, options)
     check(targets, plan.half_undone, "down", options)
     check(targets, plan.ready, "up", options)
     overridden = review(targets, plan.ready, options, tell)

@@ -17,7 +17,7 @@ from stepwell.safety.doctor.finding import ITEMS, Finding, Level
 from stepwell.safety.doctor.subject import Subject, examine
 from stepwell.safety.doctor.trial import trial
 from stepwell.schema import events, history
-from stepwell.schema.plan import Target
+from stepwell.schema.plan import Options, Target, refuse_unadopted
 from stepwell.scripts.script import Script
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ def diagnose(
             try:
                 database.connect()
                 stack.callback(database.close)
-                targets.append(Target(database, its, history.read(database, its)))
+                target = Target(database, its, history.read(database, its))
+                refuse_unadopted([target], Options())
+                targets.append(target)
             except StepwellError as error:
                 found.append(_unusable(name, error))
                 continue

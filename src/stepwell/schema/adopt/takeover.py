@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from stepwell.databases.database import Database
-from stepwell.errors import BadRequest, CannotAdopt, ForeignHistory, did_you_mean
+from stepwell.errors import BadRequest, CannotAdopt, ForeignHistory, NotAdopted, did_you_mean
 from stepwell.schema import events, history
 from stepwell.schema.adopt import alembic, flyway, golang_migrate, goose, liquibase, prisma, versions
 from stepwell.schema.adopt.tool import Record, Tool
@@ -85,8 +85,25 @@ def only(database: Database, wanted: str) -> tuple[Tool, str]:
     raise BadRequest(f"database {database.name!r} {what}", do)
 
 
-def look(database: Database, scripts: Sequence[Script], wanted: str, variables: Mapping[str, str]) -> Takeover:
-    """What would be taken over; changes nothing. Raises BadRequest where it is not clear from which tool."""
+def refuse_unadopted(target: Target) -> None:
+    """Refuse to begin a history where a tool's own says that these scripts are applied. Raises NotAdopted."""
+    # Those that a tool runs itself are only recorded where it has run them.
+    scripts = [script for script in target.scripts if not script.delegate]
+    converted = any(script.front.was for script in scripts)
+    for tool, table in find(target.database) if scripts else ():
+        records = tool.read(target.database, table, scripts)
+        known = [record.script.reference for record in records if record.script]
+        if known or (converted and records):
+            raise NotAdopted(target.database.name, tool.name, table, known)
+
+
+def look(
+    database: Database, scripts: Sequence[Script], wanted: str, variables: Mapping[str, str], as_is: bool = False
+) -> Takeover:
+    """What would be taken over; changes nothing.
+
+    Raises BadRequest where it is not clear from which tool, CannotAdopt where files differ, unless taken `as_is`.
+    """
     tool, table = only(database, wanted)
     try:
         before = history.read(database, scripts)
@@ -103,6 +120,10 @@ def look(database: Database, scripts: Sequence[Script], wanted: str, variables: 
             takeover.failed.append((record, _doubts(database, record.script, variables)))
         else:
             takeover.applied.append(record)
+    differences = [f"{r.said}: {tool.name} has applied it, and there is no such file" for r in takeover.missing]
+    differences += [f"{r.script.reference}: {r.edited}" for r in takeover.applied if r.script and r.edited]
+    if differences and not as_is:
+        raise CannotAdopt(database.name, tool.name, differences)
     return takeover
 
 
@@ -135,15 +156,11 @@ def adopt(
     database: Database, scripts: Sequence[Script], options: Options, wanted: str, as_is: bool, tell: events.Listener
 ) -> Takeover:
     """Take over what a tool has applied. Its own table is only read. Raises BadRequest, CannotAdopt, LockHeld."""
-    seen = look(database, scripts, wanted, options.variables)
-    differences = [f"{r.said}: {seen.tool} has applied it, and there is no such file" for r in seen.missing]
-    differences += [f"{r.script.reference}: {r.edited}" for r in seen.applied if r.script and r.edited]
-    if differences and not as_is:
-        raise CannotAdopt(database.name, seen.tool, differences)
+    seen = look(database, scripts, wanted, options.variables, as_is)
     Journal(database, f"{database.home()}.{seen.home}")  # makes the tables, so that the run below finds its own
     target = Target(database, scripts, history.read(database, scripts))
     with locked([target], options, tell) as ((fresh,), _):
-        seen = look(database, scripts, wanted, options.variables)
+        seen = look(database, scripts, wanted, options.variables, as_is)
         journal = Journal(database, fresh.history.table)  # followed by no table: it is the tool's own word
         with database.transaction() if database.transactional else nullcontext():
             for record in seen.applied:
