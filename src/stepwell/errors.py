@@ -244,7 +244,8 @@ class NotAdopted(StepwellError):
             do=f"Take over what it says{before}:\n"
             f"stepwell adopt {name} --dry-run      shows what that would be\n"
             f"stepwell adopt {name}                does it\n"
-            f"If these are other scripts than the tool's, begin a history for them: stepwell baseline {name}",
+            "If these are other scripts than the tool's, begin a history for them:\n"
+            f"stepwell baseline {name}",
         )
 
 
@@ -364,7 +365,10 @@ class HistoryDiffers(StepwellError):
         kinds = {kind for _, kind, _, _ in differences}
         late = "Give a new file a number behind the last that is applied.\n" if "out of order" in kinds else ""
         back = "Put the files back as they were applied and write the change as a new script.\n"
-        half = "Give the file its name back; `up` then goes on behind what is done of it.\n"
+        half = (
+            "Give the file its name back; `up` then goes on behind what is done of it.\n"
+            "Accepted, that stays, and a file of another name begins with its first statement.\n"
+        )
         accept = " ".join(f"--accept {reference}" for reference, *_ in differences)
         super().__init__(
             "the script files are not what the databases remember",
