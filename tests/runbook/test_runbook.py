@@ -415,6 +415,46 @@ def test_the_way_back_is_shown_asked_for_and_gone_and_goes_on_where_it_stopped(m
     assert acts == ["rolled back", "rollback begun", "rollback begun"]
 
 
+OWN_UNDO = JOB.replace("-- records: n\n", "") + "\n\n-- undo\nUPDATE t SET n = NULL;\n"
+BACK = """
+title = "Back"
+
+[[phases]]
+name = "There"
+items = ["job/fill"]
+
+[rollback]
+items = [{ undo = "job/fill" }]
+"""
+
+
+def test_what_keys_asked_for_one_by_one_changed_is_taken_back_by_the_jobs_own_undo(made: Project) -> None:
+    jobbing.write_jobs(made, {"fill.sql": OWN_UNDO})
+    write(made, BACK)
+    here, url = loaded(made), made.urls["state"]
+    here.up(Options(to="state/0002"))
+    for _ in range(2):  # once more after it was undone and resumed
+        lazy = here.lazy("fill")
+        lazy.ensure(1)
+        lazy.close()
+        assert dumping.query(url, "SELECT id FROM t WHERE n = 7") == ["1"]
+        assert mark(made, "undo job/fill") is Mark.OPEN
+        done(made("runbook", "rollback", "--yes"))
+        assert dumping.query(url, "SELECT id FROM t WHERE n = 7") == []
+        assert mark(made, "undo job/fill") is Mark.DONE
+        here.steer_job("fill", "resume")
+
+
+def test_a_job_that_was_never_begun_is_passed_over_whatever_its_own_undo_would_do(made: Project) -> None:
+    jobbing.write_jobs(made, {"fill.sql": OWN_UNDO})
+    write(made, BACK)
+    here, url = loaded(made), made.urls["state"]
+    here.up(Options(to="state/0002"))
+    dumping.query(url, "UPDATE t SET n = 1")
+    assert "was done already" in done(made("runbook", "rollback", "--yes"))
+    assert dumping.query(url, "SELECT n FROM t") == ["1", "1"]
+
+
 def test_a_step_without_a_way_back_is_told_before_the_first_is_gone(made: Project) -> None:
     here = loaded(made)
     here.up()

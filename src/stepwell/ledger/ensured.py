@@ -59,6 +59,11 @@ def _standing(database: Database, job: str) -> list[tuple[Any, ...]]:
     )
 
 
+def asked_for(database: Database) -> set[str]:
+    """The jobs of which a key was ever asked for: any rows of theirs may be migrated, whatever else is recorded."""
+    return {str(job) for (job,) in database.query("SELECT job FROM stepwell_gate")}
+
+
 def entered(database: Database, job: str, since: Standing) -> bool:
     """Hold the gate to the end of the transaction; False where it was closed since, and the key is to be left alone.
 

@@ -137,7 +137,9 @@ def _job(item: Item, facts: Facts) -> Status:
 def _job_undone(item: Item, facts: Facts) -> Status:
     state, event, left = facts.jobs.get(item.name), facts.runs.get(item.reference), facts.left.get(item.name, 0)
     if event is None and not left and (state is None or not state.rows_done):
-        return Status(item, Mark.DONE, "it was never begun")
+        if item.name not in facts.asked_for:
+            return Status(item, Mark.DONE, "it was never begun")
+        return Status(item, Mark.OPEN, "its keys were asked for one by one, and may be migrated")
     # The state says so from the beginning of an undo on; the act is recorded at its end.
     if event is None or event.act != "undone" or state is None or state.state != "undone":
         return Status(item, Mark.OPEN, f"its changes stand; it is {state.state if state else 'unknown'}")

@@ -6,7 +6,7 @@ All times are by the ledger's clock. Other databases' clocks are brought to it b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from stepwell.checks.service import BROKEN
 from stepwell.checks.snapshots import kept
 from stepwell.databases.database import Database
 from stepwell.errors import NoSnapshot
-from stepwell.ledger import checks, events, signoffs, snapshots
+from stepwell.ledger import checks, ensured, events, signoffs, snapshots
 from stepwell.ledger.changes import count_changed
 from stepwell.ledger.checks import Recorded
 from stepwell.ledger.events import Event
@@ -56,8 +56,8 @@ class Facts:
     """The evidence. `statements` are the hashes of the checks as they stand in the files now.
 
     `reasons` say why a job makes no progress, `runs` is what was done last to it, `left` the rows of which its changes
-    stand; `unsound` says why what was kept under a snapshot's name can't be compared with. `rehearsal` is the last one,
-    whose note ends with `files` if it was of the files as they are now.
+    stand, `asked_for` are the jobs whose lazy keys were; `unsound` says why what was kept under a snapshot's name can't
+    be compared with. `rehearsal` is the last one, whose note ends with `files` if it was of the files as they are now.
     """
 
     scripts: Mapping[str, State] = field(default_factory=dict)
@@ -65,6 +65,7 @@ class Facts:
     reasons: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
     left: Mapping[str, int] = field(default_factory=dict)
+    asked_for: Collection[str] = ()
     runs: Mapping[str, Event] = field(default_factory=dict)
     checks: Mapping[str, Recorded] = field(default_factory=dict)
     broken: Mapping[str, Event] = field(default_factory=dict)
@@ -99,6 +100,7 @@ def gather(
         reasons=jobs,
         failed={job: len(book.failures(job)) for job in jobs},
         left={job: count_changed(ledger, job) for job in jobs},
+        asked_for=ensured.asked_for(ledger),
         runs=events.latest(ledger, RUNS),
         checks=checks.latest(ledger),
         broken=events.latest(ledger, (BROKEN,)),
