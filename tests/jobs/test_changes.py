@@ -70,6 +70,8 @@ def fill(batch: Batch) -> None:
 
 FILL = job(fill, SOURCE, "a")
 
+BOTH = job(lambda batch: batch.execute("UPDATE t SET a = id, b = 'job' WHERE ${batch}"), SOURCE, "a", "b")
+
 SOURCE_B = Keyset("state", "t", "id", "b IS NULL")
 
 
@@ -393,6 +395,27 @@ def test_what_a_full_ledger_could_not_record_is_told_and_counted_and_recorded_by
     assert undo(FILL, site).restored == 10
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_what_a_batch_found_before_a_release_that_records_other_columns_goes_back_as_well(
+    sqlite_url: str, postgres_url: str, again: bool
+) -> None:
+    site = site_of({"state": sqlite_url, "ledger": postgres_url}, "ledger")
+    prepared(sqlite_url)
+    no_room(postgres_url, "true")
+    with pytest.raises(JobStalled):
+        runner.run(replace(BOTH, tries=1), site)
+    with opened(postgres_url) as database:
+        database.query("DROP TRIGGER no_room ON stepwell_batch")
+    with opened(sqlite_url) as database:
+        database.query("ALTER TABLE t ADD COLUMN c INT")
+        database.query("ALTER TABLE t DROP COLUMN b")
+    later = job(lambda batch: batch.execute("UPDATE t SET a = id, c = 1 WHERE ${batch}"), SOURCE, "c", "a")
+    if again:
+        assert runner.run(later, site).rows_done == 10
+    assert undo(later, site).left == ()
+    assert rows(sqlite_url, "SELECT id, a, c FROM t ORDER BY id") == [(key, None, None) for key in range(1, 11)]
+
+
 def test_a_batch_whose_record_alone_was_refused_is_recorded_by_another_try(sqlite_url: str, postgres_url: str) -> None:
     site = site_of({"state": sqlite_url, "ledger": postgres_url}, "ledger")
     prepared(sqlite_url)
@@ -597,9 +620,6 @@ def test_keys_that_were_migrated_one_by_one_go_back_as_well(place: tuple[Urls, s
 # --- the way back when the table is another by now ------------------------------------------------------------
 
 
-BOTH = job(lambda batch: batch.execute("UPDATE t SET a = id, b = 'job' WHERE ${batch}"), SOURCE, "a", "b")
-
-
 def test_a_column_that_was_dropped_since_is_named_and_the_others_go_back(place: tuple[Urls, str]) -> None:
     databases, ledger = place
     site = site_of(databases, ledger)
@@ -618,8 +638,8 @@ def test_a_column_that_was_dropped_since_is_named_and_the_others_go_back(place: 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("DROP COLUMN a", "t has no a any more"),
-        ("RENAME COLUMN id TO ident", "t has no id any more, by which its rows are known"),
+        ("DROP COLUMN a", "t has no column a any more"),
+        ("RENAME COLUMN id TO ident", "t has no column id any more, by which its rows are known"),
         ("RENAME TO other", "there is no table t any more"),
     ],
 )

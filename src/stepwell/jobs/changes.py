@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stepwell.databases import recording
@@ -137,12 +137,20 @@ def _found_elsewhere(
     batch: Batch, definition: Definition, number: int, encoding: Encoding | None, ledger_name: str, ledger: Database
 ) -> Iterator[int]:
     # What an earlier try of this batch found is the older truth, and why it changed rows that are not found again.
-    kept = changes.found_before(ledger, definition.name).get(number)
-    rows, reasons = _load(kept) if kept else ({}, {})
-    before = _read_batch(batch, definition, encoding) | rows
+    text = changes.found_before(ledger, definition.name).get(number)
+    kept = _load(text, definition.records) if text else _Kept(definition.records, {}, {})
+    reasons, before = kept.reasons, _read_batch(batch, definition, encoding)
+    if kept.columns == definition.records:
+        before |= kept.rows
+    else:  # another release's: what it did not look at is known as it is now
+        wanted = [row.key for row in kept.rows.values()]
+        before |= read_keys(batch.database, batch.table, definition.row_keys, definition.records, encoding, wanted)
+        for key in kept.rows.keys() & before.keys():
+            before[key] = _older(kept, key, dict(zip(definition.records, before[key].values, strict=True)))
 
     def keep() -> None:
-        changes.keep_before(ledger, definition.name, number, _dump(before, reasons | batch.notes.reasons))
+        found = _dump(definition.records, before, reasons | batch.notes.reasons)
+        changes.keep_before(ledger, definition.name, number, found)
 
     keep()
     batch.keep_notes = keep
@@ -157,10 +165,14 @@ def settle(definition: Definition, source: Database, ledger: Database) -> None:
     """Record what batches changed that died between the commit of their rows and that of their record."""
     if not definition.records or source is ledger:
         return
-    columns = (*definition.row_keys, *definition.records)
-    for number, kept in changes.found_before(ledger, definition.name).items():
-        encoding = recording.encoding(source, definition.source.table, columns)
-        made = _differences(source, definition, number, encoding, *_load(kept))
+    table = definition.source.table
+    for number, text in changes.found_before(ledger, definition.name).items():
+        kept = _load(text, definition.records)
+        gone = source.key_facts(table, kept.columns).missing
+        there = replace(definition, records=tuple(column for column in kept.columns if column not in gone))
+        rows = {key: _older(kept, key, dict.fromkeys(there.records, "")) for key in kept.rows}
+        encoding = recording.encoding(source, table, (*there.row_keys, *there.records))
+        made = _differences(source, there, number, encoding, rows, kept.reasons)
         with ledger.transaction():
             changes.add(ledger, made)
             changes.forget_before(ledger, definition.name, number)
@@ -195,15 +207,36 @@ def _differences(
     ]
 
 
-def _dump(rows: Rows, reasons: Reasons) -> str:
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What an earlier try of a batch found, in columns that the job recorded then, and why it changed that."""
+
+    columns: tuple[str, ...]
+    rows: dict[str, Found]
+    reasons: dict[Key, str]
+
+
+def _older(kept: _Kept, text: str, now: Mapping[str, str]) -> Found:
+    """A row as an earlier try found it, in the columns of `now`; where it did not look, it is as it is now."""
+    row = kept.rows[text]
+    found = {**now, **dict(zip(kept.columns, row.values, strict=True))}
+    return Found(row.key, tuple(found[column] for column in now))
+
+
+def _dump(columns: Sequence[str], rows: Rows, reasons: Reasons) -> str:
     why = {dump_key(key): reason for key, reason in reasons.items()}
-    return json.dumps({"rows": {text: row.values for text, row in rows.items()}, "reasons": why}, ensure_ascii=False)
+    found = {"columns": columns, "rows": {text: row.values for text, row in rows.items()}, "reasons": why}
+    return json.dumps(found, ensure_ascii=False)
 
 
-def _load(text: str) -> tuple[dict[str, Found], dict[Key, str]]:
+def _load(text: str, records: tuple[str, ...]) -> _Kept:
+    """What `_dump` wrote; an older Stepwell did not say of which columns, and meant those of `records`."""
     kept = json.loads(text)
-    rows = {key: Found(load_key(key), tuple(values)) for key, values in kept["rows"].items()}
-    return rows, {load_key(key): reason for key, reason in kept["reasons"].items()}
+    return _Kept(
+        tuple(kept.get("columns", records)),
+        {key: Found(load_key(key), tuple(values)) for key, values in kept["rows"].items()},
+        {load_key(key): reason for key, reason in kept["reasons"].items()},
+    )
 
 
 # --- asking ---------------------------------------------------------------------------------------------------

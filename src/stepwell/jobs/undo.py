@@ -174,7 +174,7 @@ class _Back:
         if not self.source.columns(table):
             what = f"there is no table {table} any more"
         elif gone := self.source.key_facts(table, keys).missing:
-            what = f"{table} has no {', '.join(gone)} any more, by which its rows are known"
+            what = f"{table} has no column {' or '.join(gone)} any more, by which its rows are known"
         if what:
             do = "Take back first what was done to it since, by `stepwell down` or by hand."
             raise BadRequest(f"{self.definition.reference} can't be undone: {what}", do)
@@ -208,7 +208,7 @@ class _Back:
         columns = sorted({column for change in made for column in change.old})
         if columns and len(gone := self.source.key_facts(table, columns).missing) == len(columns):
             raise BadRequest(
-                f"{self.definition.reference} can't be undone: {table} has no {', '.join(gone)} any more",
+                f"{self.definition.reference} can't be undone: {table} has no column {' or '.join(gone)} any more",
                 "Take back first what was done to it since, by `stepwell down` or by hand; then undo it.",
             )
         if made and self.source.transactional:
