@@ -16,8 +16,9 @@ import dumping
 import projects
 from stepwell import Lazy, LazyMiddleware
 from stepwell import Project as Loaded
-from stepwell.errors import KeyUnderWay
+from stepwell.errors import KeyUnderWay, StepwellError
 from stepwell.jobs import lazy as lazy_module
+from stepwell.jobs import undo as way_back
 from stepwell.ledger import ensured
 
 JOB = """
@@ -260,6 +261,20 @@ def test_a_row_that_is_judged_again_is_migrated_again(tmp_path: Path, urls: Urls
         assert migrated(urls) == [1]
 
 
+def test_so_is_one_that_was_asked_for_between_two_steps_of_the_way_back(
+    tmp_path: Path, sqlite_url: str, often: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(way_back, "MOST_KEYS", 1)
+    urls = {"state": sqlite_url}
+    project = prepared(tmp_path, urls)
+    with serving(project) as server:
+        for key in (1, 2):
+            server.ensure(key)
+        load(project).reassess_job("fill", lambda report: server.ensure(2))
+        server.ensure(2)
+    assert migrated(urls) == [2]
+
+
 def test_a_row_whose_column_went_and_came_again_is_migrated_again(
     tmp_path: Path, relational_url: str, often: None
 ) -> None:
@@ -272,6 +287,8 @@ def test_a_row_whose_column_went_and_came_again_is_migrated_again(
         server.ensure(1)
         assert migrated(urls) == [1]
         projects.done(project("down"))
+        with pytest.raises(StepwellError):
+            server.ensure(1)
         projects.done(project("up"))
         assert migrated(urls) == []
         server.ensure(1)
