@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import checking
 import dumping
 import jobbing
 from projects import ENVIRONMENT, Project, done, variable
+from stepwell.project import Project as StepwellProject
 
 SCRIPTS = {
     "state/0001_t": "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, n INT NOT NULL)",
@@ -145,6 +147,16 @@ def test_a_script_waits_for_a_yes_and_a_later_no_takes_it_back(gated: Project) -
     assert "applied 2" in done(gated("up"))
     answers = dumping.query(gated.urls["state"], "SELECT answer, note FROM stepwell_signoff ORDER BY number")
     assert answers == ["yes\tfine", "no\tnot today", "yes\tnow"]
+
+
+def test_who_answers_at_the_same_moment_is_heard_all_the_same(gated: Project) -> None:
+    gated.write({"state/0003_gated": "-- requires: signoff/go-live\nCREATE TABLE gated (id INT)"})
+    project = StepwellProject.load(gated.folder, {variable("state"): gated.urls["state"]})
+    with ThreadPoolExecutor(6) as people:
+        answers = [people.submit(project.sign, "signoff/go-live", yes=bool(number % 2)) for number in range(18)]
+    assert [answer.result() for answer in answers] == ["signoff/go-live"] * 18
+    numbers = dumping.query(gated.urls["state"], "SELECT number FROM stepwell_signoff ORDER BY number")
+    assert numbers == [str(number) for number in range(1, 19)]
 
 
 # --- jobs -----------------------------------------------------------------------------------------------------

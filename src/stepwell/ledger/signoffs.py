@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stepwell.databases.database import Database
+from stepwell.errors import ConnectionLost, Denied, Refused
 from stepwell.ledger import events
 from stepwell.ledger.actor import actor, host
 
 YES, NO = "yes", "no"
+
+TRIES = 20
+"""How often an answer is given that meets others to the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,18 @@ def read(ledger: Database, name: str = "") -> list[Signoff]:
 
 
 def _add(ledger: Database, name: str, answer: str, note: str) -> None:
+    """Record an answer, behind all others to the same name. Who answers at the same moment takes the next number."""
+    for left in range(TRIES, 0, -1):
+        try:
+            _add_behind(ledger, name, answer, note)
+            return
+        except Refused as error:
+            if isinstance(error, ConnectionLost | Denied) or left == 1:
+                raise
+            time.sleep(random.uniform(0.0, 0.05))
+
+
+def _add_behind(ledger: Database, name: str, answer: str, note: str) -> None:
     with ledger.transaction():
         ledger.query(
             f"""

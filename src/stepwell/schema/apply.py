@@ -28,7 +28,7 @@ from stepwell.errors import (
     StatementFailed,
     StepwellError,
 )
-from stepwell.schema import events
+from stepwell.schema import events, history
 from stepwell.schema.history import Attempt, History
 from stepwell.schema.journal import Journal
 from stepwell.schema.settle import settle
@@ -71,7 +71,8 @@ class Runner:
 class Work:
     """A script under way in one direction. `own` are the tables that its statements so far have created.
 
-    `count` is the number of its statements; 0 for a Python script, where only its end tells.
+    `count` is the number of its statements; 0 for a Python script, where only its end tells. `again`: it is applied
+    until this transaction ends, and repeats.
     """
 
     runner: Runner
@@ -79,6 +80,7 @@ class Work:
     direction: str
     attempt: Attempt
     count: int
+    again: bool = False
     own: set[str] = field(default_factory=set)
     started: float = field(default_factory=time.monotonic)
     closed: bool = False
@@ -156,9 +158,12 @@ def apply(runner: Runner, script: Script, direction: str = "up") -> None:
         raise NoWayBack(script.reference, str(script.path))
     attempt = runner.history.attempt(script.version, direction)
     statements = script.statements(direction, runner.variables)
-    work = Work(runner, script, direction, attempt, len(statements))
     conducts = survey(runner.database, script, statements)
     whole = one_transaction(runner.database, script, statements, conducts) and not attempt
+    again = direction == "up" and script.version in runner.history.applied
+    if again and not whole:
+        runner = begin_anew(runner, script)
+    work = Work(runner, script, direction, attempt, len(statements), again)
     _refuse_edits(work, statements)
     if not attempt:
         _refuse_orphans(work, statements)
@@ -173,6 +178,18 @@ def apply(runner: Runner, script: Script, direction: str = "up") -> None:
     if Conduct.SESSION in conducts:
         runner.database.reset()
     runner.tell(events.Finished(script.reference, direction, len(statements), time.monotonic() - work.started))
+
+
+def begin_anew(runner: Runner, script: Script) -> Runner:
+    """Let a script that repeats begin once more: until it comes to its end, it is not applied."""
+    with runner.journal.together():
+        _forget(runner.journal, script)
+    return replace(runner, history=history.read(runner.database, [script]))
+
+
+def _forget(journal: Journal, script: Script) -> None:
+    journal.write("again", script.version, "up")
+    journal.forget(script)
 
 
 def makes(database: Database, command: Command) -> str | None:
@@ -223,6 +240,8 @@ def _apply_whole(work: Work, statements: list[Statement], conducts: list[Conduct
         with database.transaction(lasting=not work.runner.hurried):
             for statement in statements[first:]:
                 _send(work, statement, replace(work.command(statement), tag=""))
+            if work.again:  # not sooner: rolled back, the script is applied as it was
+                _forget(work.runner.journal, work.script)
             work.record(len(statements))
 
     in_transaction(work, statements[-1], send_all, "rolled back: nothing of this script remains")

@@ -11,7 +11,7 @@ from stepwell.databases.database import Database
 from stepwell.databases.locks import in_order
 from stepwell.errors import NoWayBack
 from stepwell.schema import events, history
-from stepwell.schema.apply import Runner, apply, one_transaction, survey
+from stepwell.schema.apply import Runner, apply, begin_anew, one_transaction, survey
 from stepwell.schema.delegated import apply_delegated
 from stepwell.schema.guards import passes
 from stepwell.schema.journal import Journal
@@ -105,8 +105,8 @@ def _assert_locked(database: Database, holders: Sequence[Database]) -> None:
 def run(runner: Runner, script: Script, direction: str) -> bool:
     """Bring one script, SQL or Python, to its end, if its guards let it. Whether they did."""
     if direction == "up":
-        if script.version in runner.history.applied:
-            runner = _anew(runner, script)
+        if script.version in runner.history.applied and (script.delegate or script.is_python):
+            runner = begin_anew(runner, script)
         if script.front.guards and not runner.history.attempt(script.version, "up") and not passes(runner, script):
             return False
         if script.front.phase == "contract":
@@ -117,14 +117,6 @@ def run(runner: Runner, script: Script, direction: str) -> bool:
     else:
         (apply_python if script.is_python else apply)(runner, script, direction)
     return True
-
-
-def _anew(runner: Runner, script: Script) -> Runner:
-    """Let a script that repeats begin once more: until it comes to its end, it is not applied."""
-    with runner.journal.together():
-        runner.journal.write("again", script.version, "up")
-        runner.journal.forget(script)
-    return replace(runner, history=history.read(runner.database, [script]))
 
 
 def look(reference: str, gates: Sequence[str], options: Options, runner_of: Callable[[str], Runner]) -> list[str]:
