@@ -686,6 +686,21 @@ class UnfitKey(StepwellError):
         )
 
 
+class NoTransactions(StepwellError):
+    """A job's rows are in a table whose storage engine has no transactions."""
+
+    exit_code = 2
+
+    def __init__(self, reference: str, where: str, table: str, engine: str) -> None:
+        super().__init__(
+            f"{reference} can't begin: {table} is kept by {engine}, which has no transactions",
+            where=where,
+            said="a batch that fails half way would stay done in part, and be done again",
+            now="nothing was changed, no batch has begun",
+            do=f"Let the job require a script that says: ALTER TABLE {table} ENGINE = InnoDB;",
+        )
+
+
 class KeyChanged(StepwellError):
     """A job goes by another key than the one by which it recorded how far it is."""
 

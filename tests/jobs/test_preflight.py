@@ -11,7 +11,7 @@ import dumping
 import jobbing
 from stepwell.databases.database import Database
 from stepwell.databases.keys import KeyFacts
-from stepwell.errors import UnfitKey
+from stepwell.errors import NoTransactions, UnfitKey
 from stepwell.jobs.runner import Outcome
 from stepwell.project import Project
 
@@ -99,6 +99,16 @@ def refused(place: Place, what: str, *front: str) -> UnfitKey:
 
 def test_a_table_that_is_not_there(place: Place) -> None:
     refused(place, "there is no table t in database 'data'", "batches: keyset data.t by id")
+
+
+@pytest.mark.parametrize("kept_by", ["MyISAM", "Aria"])
+def test_a_table_without_transactions(tmp_path: Path, mysql_url: str, kept_by: str) -> None:
+    place = Place(tmp_path, "mysql", mysql_url)
+    place.query(f"CREATE TABLE t (id INT NOT NULL PRIMARY KEY) ENGINE = {kept_by}")
+    with pytest.raises(NoTransactions, match=f"t is kept by {kept_by}") as caught:
+        place.run("batches: keyset data.t by id")
+    place.query(caught.value.do.partition(": ")[2].rstrip(";"))
+    assert place.run("batches: keyset data.t by id").state == "complete"
 
 
 def test_a_column_that_is_not_there(place: Place) -> None:

@@ -22,7 +22,8 @@ class KeyFacts:
     `missing` are not there; `nullable` may hold NULL; `unfaithful` hold values that compare otherwise than they sort,
     or that a client does not give back as they were; `types` are those of the columns in the engine's words. `indexes`
     are the columns, in their order, that the table's indexes give rows in; `unique` says whether one keeps two rows
-    from having the same values, NULL aside.
+    from having the same values, NULL aside. `kept_by` is the storage engine of a table that has no transactions though
+    its server has; '' for all others.
     """
 
     missing: tuple[str, ...]
@@ -32,6 +33,7 @@ class KeyFacts:
     indexes: tuple[tuple[str, ...], ...]
     indexed: bool
     unique: bool
+    kept_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

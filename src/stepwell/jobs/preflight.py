@@ -11,7 +11,7 @@ import re
 
 from stepwell.databases.database import Database
 from stepwell.databases.keys import INDEX
-from stepwell.errors import KeyChanged, UnfitKey, did_you_mean
+from stepwell.errors import KeyChanged, NoTransactions, UnfitKey, did_you_mean
 from stepwell.jobs.definition import Definition, Groups
 from stepwell.jobs.sources import Range, among, condition, dump_key, load_key
 from stepwell.ledger.jobs import Ledger
@@ -23,7 +23,10 @@ TRIES = 3
 
 
 def check(definition: Definition, database: Database) -> None:
-    """Look whether the key is there, indexed, never NULL where the job goes, and unique. Raises UnfitKey, Refused."""
+    """Look whether the key is there, indexed, never NULL where the job goes, and unique.
+
+    Raises UnfitKey, NoTransactions, Refused.
+    """
     source = definition.source
     table, columns = source.table, ", ".join(source.keys)
 
@@ -45,6 +48,8 @@ def check(definition: Definition, database: Database) -> None:
             OTHER,
             f"{column} is of type {facts.types[column]}",
         )
+    if facts.kept_by:
+        raise NoTransactions(definition.reference, f"{definition.path}:{definition.line}", table, facts.kept_by)
     if not facts.indexed and not definition.unindexed:
         said = ", ".join(f"({', '.join(index)})" for index in facts.indexes)
         raise unfit(

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from math import inf
 
 from stepwell.databases.database import Database
-from stepwell.errors import Fenced, JobStalled, KeyChanged, NoHeadway, Refused, StepwellError, UnfitKey
+from stepwell.errors import Fenced, JobStalled, KeyChanged, NoHeadway, NoTransactions, Refused, StepwellError, UnfitKey
 from stepwell.jobs import preflight, sources
 from stepwell.jobs.batch import Connections
 from stepwell.jobs.definition import Definition, Groups, Keyset, Missing
@@ -248,9 +248,8 @@ class _Run:
             except StepwellError as error:
                 tries = 1 if self.done > before else tries + 1
                 if not passes(error) or tries >= OUTAGE_TRIES:
-                    self.note_stalled(
-                        error.what if isinstance(error, UnfitKey | KeyChanged | NoHeadway) else error.said or error.what
-                    )
+                    tells = isinstance(error, UnfitKey | NoTransactions | KeyChanged | NoHeadway)
+                    self.note_stalled(error.what if tells else error.said or error.what)
                     if isinstance(error, Refused):
                         raise self.stalled(tries, words(error)) from error
                     raise

@@ -14,7 +14,7 @@ from stepwell.errors import Denied, LedgerDenied, LedgerNotRelational, LedgerToo
 
 # {text} has no limit but the engine's own, where MySQL's TEXT ends at 64 kB. Its names and keys compare by their bytes.
 TEXT = {"postgres": "TEXT", "mysql": "LONGTEXT", "sqlite": "TEXT"}
-EXACT = {"postgres": "", "mysql": " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "sqlite": ""}
+EXACT = {"postgres": "", "mysql": " ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "sqlite": ""}
 
 # Times are seconds since 1970 by the database's own clock, so that no two hosts' clocks are ever compared.
 # Keys and values of rows are JSON texts: a ledger row may speak of a row in any database.
