@@ -401,6 +401,8 @@ def test_what_a_batch_found_before_a_release_that_records_other_columns_goes_bac
 ) -> None:
     site = site_of({"state": sqlite_url, "ledger": postgres_url}, "ledger")
     prepared(sqlite_url)
+    with opened(sqlite_url) as database:
+        database.query("UPDATE t SET b = 'x'")
     no_room(postgres_url, "true")
     with pytest.raises(JobStalled):
         runner.run(replace(BOTH, tries=1), site)
@@ -635,6 +637,19 @@ def test_a_column_that_was_dropped_since_is_named_and_the_others_go_back(place: 
     assert rows(databases["state"], "SELECT id, a FROM t WHERE a IS NOT NULL") == [(3, 7)]
 
 
+def test_a_row_of_which_only_dropped_columns_were_recorded_is_left(sqlite_url: str) -> None:
+    site = site_of({"state": sqlite_url})
+    prepared(sqlite_url)
+    few = replace(SOURCE, where="id < 4 AND b IS NULL")
+    runner.run(job(lambda batch: batch.execute("UPDATE t SET b = 'job' WHERE ${batch}"), few, "b"), site)
+    rest = replace(FILL, source=replace(SOURCE, where="id > 3 AND a IS NULL"))
+    runner.run(rest, site)
+    with opened(sqlite_url) as database:
+        database.query("ALTER TABLE t DROP COLUMN b")
+    report = undo(rest, site)
+    assert (report.restored, report.left, report.dropped) == (7, ("[1]", "[2]", "[3]"), ("b",))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -735,6 +750,26 @@ def test_a_column_that_was_given_another_type_since_goes_back_by_its_values(
     assert (report.restored, report.left) == (2, ("[3]",))
     assert rows(url, f"SELECT count(*) FROM t WHERE id < 3 AND w = {first}") == [(2,)]
     assert rows(url, "SELECT w FROM t WHERE id = 3") == kept
+
+
+def test_a_table_that_was_made_anew_with_another_type_goes_back_by_its_values(sqlite_url: str) -> None:
+    site = site_of({"state": sqlite_url})
+    prepared(sqlite_url)
+    runner.run(FILL, site)
+    with opened(sqlite_url) as database:
+        database.query("ALTER TABLE t RENAME TO former")
+        database.query("CREATE TABLE t (id INT PRIMARY KEY, a TEXT NOT NULL DEFAULT '', b VARCHAR(100))")
+        database.query("INSERT INTO t SELECT * FROM former")
+    with pytest.raises(UndoRefused, match="refuses to take back"):  # the text is known as its own, and NULL is refused
+        undo(FILL, site)
+    with opened(sqlite_url) as database:
+        database.query("DROP TABLE t")
+        database.query("CREATE TABLE t (id INT PRIMARY KEY, a TEXT, b VARCHAR(100))")
+        database.query("INSERT INTO t SELECT * FROM former")
+        database.query("UPDATE t SET a = '30.0' WHERE id = 3")
+    report = undo(FILL, site)
+    assert (report.restored, report.left) == (9, ("[3]",))
+    assert rows(sqlite_url, "SELECT id, a FROM t WHERE a IS NOT NULL") == [(3, "30.0")]
 
 
 def test_a_row_whose_old_value_its_column_can_not_hold_any_more_is_left(postgres_url: str) -> None:
