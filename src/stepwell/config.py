@@ -68,6 +68,7 @@ class Config:
     `pressure` is as written; `jobs.pressure.read_thresholds` knows what may be in it. `scheduler` is the address of the
     Dask scheduler that batches go through; '' for threads of the job's own process. `lint_up` is what `up` makes of
     the linter's findings: off, warn or stop. `window` is when scripts may begin, and batches of jobs without their own.
+    `ledger_named` is False where no `[ledger]` names it, and the first database is taken.
     """
 
     folder: Path
@@ -80,6 +81,7 @@ class Config:
     doctor: Doctor = Doctor()
     window: Window | None = None
     notify: Notify | None = None
+    ledger_named: bool = True
 
 
 def find(start: Path) -> Path:
@@ -141,8 +143,9 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Config:
     window = _window(path, content["window"]) if "window" in content else None
     notify = _notify(path, content["notify"], environment) if "notify" in content else None
     return Config(
-        folder, databases, chosen, variables, content.get("pressure", {}), scheduler, lint_up, doctor, window, notify
-    )
+        folder, databases, chosen, variables, content.get("pressure", {}), scheduler, lint_up, doctor, window, notify,
+        ledger_named="database" in ledger,
+    )  # fmt: skip
 
 
 def _notify(path: Path, table: Mapping[str, Any], environment: Mapping[str, str]) -> Notify:

@@ -728,6 +728,37 @@ class LedgerNotRelational(StepwellError):
         )
 
 
+class LedgerMoved(StepwellError):
+    """No database is named as the ledger's, the first has no ledger, and another of the project has one."""
+
+    exit_code = 2
+
+    def __init__(self, first: str, other: str) -> None:
+        super().__init__(
+            f"which database has the ledger? {first!r}, the first in stepwell.toml, has none, and {other!r} has one",
+            now="nothing was changed; in a new ledger every job would be pending, and no sign-off given",
+            do=f'Name it in stepwell.toml: [ledger] database = "{other}"\n'
+            f'For a new one that knows nothing of what was done: [ledger] database = "{first}"',
+        )
+
+
+class LedgerOfAnother(StepwellError):
+    """A ledger was kept for other databases than this project's: its jobs and sign-offs would count here, too."""
+
+    exit_code = 2
+
+    def __init__(self, ledger: str, name: str, said: str) -> None:
+        super().__init__(
+            f"the ledger in database {ledger!r} is kept for another {name!r} than this project's",
+            said=said,
+            now="nothing was changed; what is complete or signed there was not so for this project",
+            do="Give each project, and each tenant, a ledger of its own, with its data or in a schema for it:\n"
+            "[ledger] database = … in stepwell.toml.\n"
+            f"If {name!r} was renamed, taken away or made anew, and what this ledger says is true of it, say so:\n"
+            f"stepwell up --accept {name}",
+        )
+
+
 class LedgerTooOld(StepwellError):
     """A table of the ledger was made by an older Stepwell, and lacks a column that can't be added."""
 

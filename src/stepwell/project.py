@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +16,15 @@ from stepwell.config import Config
 from stepwell.databases import open_database
 from stepwell.databases import url as urls
 from stepwell.databases.database import Database
-from stepwell.errors import BadProject, BadRequest, LedgerNotRelational, NotAgreed, SchemaUnfit, did_you_mean
+from stepwell.errors import (
+    BadProject,
+    BadRequest,
+    LedgerMoved,
+    LedgerNotRelational,
+    NotAgreed,
+    SchemaUnfit,
+    did_you_mean,
+)
 from stepwell.schema import history, plan, upgrade
 from stepwell.schema.plan import LOCK_WAIT, Options, Target
 from stepwell.schema.upgrade import Result
@@ -152,6 +160,8 @@ class Project:
 
         def run(tell: events.Listener) -> Result:
             with self.targets(options.lock_wait if options else LOCK_WAIT) as targets:
+                if options and options.accept:
+                    self._accept_databases(targets, options.accept)
                 return upgrade.up(targets, self._options(options, targets), tell, review, self._build_anew)
 
         if self.config.notify is None:
@@ -159,6 +169,15 @@ class Project:
         from stepwell import notify
 
         return notify.release(self.config.notify, self.config.folder.resolve().name, run, tell, self._newly_asked)
+
+    def _accept_databases(self, targets: Sequence[Target], accept: Sequence[str]) -> None:
+        """A person says that what the ledger remembers is true of these databases, or that they are gone."""
+        from stepwell.ledger import databases, events
+
+        ledger = self._ledger_among(targets)
+        for name in databases.forget(ledger, accept):
+            databases.keep(ledger, [target.database for target in targets if target.database.name == name])
+            events.add(ledger, name, "accepted", "as a database of this ledger's project")
 
     def _newly_asked(self, waiting: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
         """The sign-offs that steps wait for and nobody was asked for yet, each with its first step; recorded."""
@@ -212,7 +231,7 @@ class Project:
     def _release(self) -> Release:
         from stepwell.safety.doctor.diagnose import Release
 
-        return Release(self.config, self.jobs(), self.variables)
+        return Release(self.config, self.jobs(), self.variables, self._others)
 
     # --- jobs -------------------------------------------------------------------------------------------------
 
@@ -280,9 +299,25 @@ class Project:
         database = self.open(self.config.ledger)
         database.connect()
         try:
+            if not self.config.ledger_named and not database.columns("stepwell_job"):
+                with ExitStack() as stack:
+                    self._refuse_move(database, (self._connected(name, stack) for name in self.config.databases))
             yield database
         finally:
             database.close()
+
+    def _connected(self, name: str, stack: ExitStack) -> Database:
+        database = self.open(name)
+        if database.engine != "clickhouse":
+            database.connect()
+            stack.callback(database.close)
+        return database
+
+    def _refuse_move(self, ledger: Database, databases: Iterable[Database]) -> None:
+        """A section written above the others must not begin a new ledger. Raises LedgerMoved."""
+        for database in databases:
+            if database.name != ledger.name and database.engine != "clickhouse" and database.columns("stepwell_job"):
+                raise LedgerMoved(ledger.name, database.name)
 
     def missing(self, definition: Definition) -> list[str]:
         """What of a job's requirements is not complete now."""
@@ -496,6 +531,7 @@ class Project:
 
         checks = self.checks().values()
         with self.targets() as targets:
+            self._own_ledger(targets)
             scripts = sum(len(target.scripts) for target in targets)
             applied = sum(len(target.history.applied) for target in targets)
         with self._check_site() as site:
@@ -826,11 +862,19 @@ class Project:
 
     def _build_anew(self, targets: Sequence[Target], ready: Sequence[Script]) -> None:
         """Before scripts are applied: the jobs that were built on them once look for their rows again."""
-        if ready and (jobs := self.jobs()):
+        if not ready:
+            return
+        jobs = self.jobs()
+        if jobs or self.signoffs():
+            from stepwell.ledger import databases
+
+            ledger = self._ledger_among(targets)
+            databases.keep(ledger, [target.database for target in targets])
+        if jobs:
             from stepwell.jobs import service
 
             applied, _ = plan.references(targets)
-            service.build_anew(jobs, self._ledger_among(targets), applied, [script.reference for script in ready])
+            service.build_anew(jobs, ledger, applied, [script.reference for script in ready])
 
     def outlook(self, options: Options | None = None) -> Outlook:
         """What `up` would do now, script by script. Changes nothing."""
@@ -1001,12 +1045,11 @@ class Project:
     def _others(self, targets: Sequence[Target]) -> tuple[graph.Step, ...]:
         """The steps that are no scripts: jobs, and the checks and sign-offs that something requires."""
         jobs = self.jobs()
-        ledger = self._ledger_among(targets)
         steps: tuple[graph.Step, ...] = ()
         if jobs:
             from stepwell.jobs import service
 
-            steps = service.steps(jobs, ledger, *plan.references(targets))
+            steps = service.steps(jobs, self._own_ledger(targets), *plan.references(targets))
         wanted = {text for target in targets for script in target.scripts for text in script.front.requires}
         wanted |= {text for step in steps for text in (*step.requires, *step.holds)}
         wanted = {text for text in wanted if text.startswith(("check/", "signoff/"))}
@@ -1020,10 +1063,23 @@ class Project:
             )  # nothing waits for them any more
         from stepwell.checks import gates
 
+        ledger = self._ledger_among(targets) if jobs else self._own_ledger(targets)
         return (*steps, *gates.steps(wanted, self.checks(), ledger, self._signers))
 
+    def _own_ledger(self, targets: Sequence[Target]) -> Database:
+        """The ledger, which must be this project's. Raises LedgerMoved, LedgerOfAnother."""
+        from stepwell.ledger import databases
+
+        ledger = self._ledger_among(targets)
+        own = [target.database.name for target in targets if target.scripts or target.history.applied]
+        databases.refuse_another(ledger, [target.database for target in targets], own)
+        return ledger
+
     def _ledger_among(self, targets: Sequence[Target]) -> Database:
-        return next(target.database for target in targets if target.database.name == self.config.ledger)
+        ledger = next(target.database for target in targets if target.database.name == self.config.ledger)
+        if not self.config.ledger_named and not ledger.columns("stepwell_job"):
+            self._refuse_move(ledger, (target.database for target in targets))
+        return ledger
 
     def _accepted(self, text: str) -> str:
         """The full reference of a step whose difference is accepted; as written for one whose file is gone."""

@@ -21,6 +21,10 @@ scripts = "migrations/state"
 [databases.analytics]
 url = "${ANALYTICS_DB_URL:-chdb:///analytics?database=main}"
 scripts = "migrations/analytics"
+
+# What is remembered of jobs, checks and sign-offs is kept here. It does not move with a change of this line.
+[ledger]
+database = "state"
 """
 
 SCRIPT = """\

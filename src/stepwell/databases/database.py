@@ -82,6 +82,9 @@ class Command:
 HISTORY = "schema_migrations"
 """The table in which a database remembers what is applied, unless another tool's table has that name."""
 
+BESIDE = "stepwell_migrations"
+"""The same beside another tool's table `schema_migrations`; `adopt` makes it."""
+
 
 Evidence = dict[str, Any]
 """What was read from the database before a statement ran; plain JSON values, kept in the journal."""

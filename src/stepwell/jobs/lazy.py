@@ -34,7 +34,7 @@ from stepwell.jobs.definition import Definition
 from stepwell.jobs.runner import Site
 from stepwell.jobs.sources import Condition, Keys, condition, dump_key
 from stepwell.jobs.work import hurried, passes
-from stepwell.ledger import ensured
+from stepwell.ledger import databases, ensured
 from stepwell.ledger.ensured import Standing
 from stepwell.ledger.jobs import Ledger
 from stepwell.ledger.tables import create
@@ -266,6 +266,9 @@ class Lazy:
             return
         ledger = self._connections().get(self._site.ledger)
         create(ledger)
+        source = self._connections().get(self._job.source.database)
+        databases.refuse_another(ledger, [source])
+        databases.keep(ledger, [source])
         self._prepared = True
 
     def _connections(self) -> Connections:

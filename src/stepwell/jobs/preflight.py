@@ -14,6 +14,7 @@ from stepwell.databases.keys import INDEX
 from stepwell.errors import KeyChanged, NoTransactions, UnfitKey, did_you_mean
 from stepwell.jobs.definition import Definition, Groups
 from stepwell.jobs.sources import Range, among, condition, dump_key, load_key
+from stepwell.ledger import databases
 from stepwell.ledger.jobs import Ledger
 
 OTHER = "Go by another key: a number, a text, a date, a date with its time, or a UUID."
@@ -96,7 +97,11 @@ def walk(definition: Definition) -> str:
 
 
 def require_same_key(definition: Definition, ledger: Ledger, database: Database) -> None:
-    """What is kept of a job that names rows is by the key that the job goes by now. Raises KeyChanged."""
+    """What is kept of a job that names rows is of this database, by the key that the job goes by now.
+
+    Raises LedgerOfAnother, KeyChanged.
+    """
+    databases.refuse_another(ledger.database, [database])
     state, now = ledger.read(definition.name), walk(definition)
     if state is None or state.walk in ("", now) or not ledger.names_rows(definition.name):
         return

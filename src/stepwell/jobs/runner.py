@@ -29,7 +29,7 @@ from stepwell.jobs.limits import MOST_WORKERS, Limits
 from stepwell.jobs.pressure import Governor, Thresholds
 from stepwell.jobs.size import BatchSize
 from stepwell.jobs.work import Report, Task, Verdict, do, passes, words
-from stepwell.ledger import changes, events
+from stepwell.ledger import changes, databases, events
 from stepwell.ledger.jobs import Ledger
 
 LOGGER = logging.getLogger("stepwell")
@@ -281,6 +281,7 @@ class _Run:
         preflight.require_same_key(definition, self.ledger, self.source)
         if self.lease.state.next_batch == 1:
             preflight.check(definition, self.source)
+        databases.keep(self.ledger.database, [self.source])
         first = definition.source.rows if isinstance(definition.source, Groups) else definition.source.size
         size = BatchSize(first, self.target)
         self.ledger.set_state(definition.name, token, "running")

@@ -122,6 +122,13 @@ TABLES = (
       PRIMARY KEY (job, number)
     )
     """,
+    # The project's databases, each with the run that began its history.
+    """
+    CREATE TABLE IF NOT EXISTS {home}.stepwell_database (
+      name VARCHAR(150) NOT NULL PRIMARY KEY,
+      began VARCHAR(40) NOT NULL
+    )
+    """,
     # What follows is only ever added to; of a snapshot, `--replace` takes the rows away, and an event says so.
     """
     CREATE TABLE IF NOT EXISTS {home}.stepwell_event (

@@ -11,15 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from stepwell.databases.database import HISTORY, Database, Evidence
+from stepwell.databases.database import BESIDE, HISTORY, Database, Evidence
 from stepwell.errors import ForeignHistory, NewerHistory, Refused
 from stepwell.scripts.script import Script
 
 LAYOUT = 1
 """Which tables this version of Stepwell writes; a row of a higher layout was written by a newer one."""
-
-BESIDE = "stepwell_migrations"
-"""Where the history lives beside another tool's table `schema_migrations`; `adopt` makes it."""
 
 COLUMNS = ["version", "checksum", "applied_at", "applied_by", "duration", "statements", "tool", "layout"]
 
@@ -47,7 +44,8 @@ class Entry(NamedTuple):
     """One line of the journal.
 
     `event` is begun, done, undone, failed, applied, reverted, again, contracted, accepted, admitted, held or
-    overridden; `position` counts statements from 1. Of a database as a whole: in step, `note` being the tool, or ''.
+    overridden; `position` counts statements from 1. Of a database as a whole: opened, before all others; in step,
+    `note` being the tool, or ''.
     """
 
     seq: int

@@ -56,6 +56,8 @@ class Journal:
         self._together = False
         self._kept: list[Callable[[], None]] = []
         self._unheard: list[Callable[[], None]] = []
+        if not self.seq:
+            self.write("opened", "")  # its run is what tells this database from others, see ledger/databases.py
 
     @contextmanager
     def together(self, later: bool = False) -> Iterator[None]:

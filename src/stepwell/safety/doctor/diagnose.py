@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 from stepwell.config import Config
 from stepwell.databases.database import Database
-from stepwell.errors import BadRequest, CannotConnect, Refused, ReleaseBlocked, StepwellError, did_you_mean
+from stepwell.errors import (
+    BadRequest,
+    CannotConnect,
+    LedgerMoved,
+    LedgerOfAnother,
+    Refused,
+    ReleaseBlocked,
+    StepwellError,
+    did_you_mean,
+)
 from stepwell.safety.doctor import servers, workload
 from stepwell.safety.doctor.backup import backup
 from stepwell.safety.doctor.disk import space
@@ -32,11 +41,15 @@ BRIEFLY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What is about to be done: the project's configuration, its jobs, and the values of its variables."""
+    """What is about to be done: the project's configuration, its jobs, and the values of its variables.
+
+    `steps` reads what is known of the steps that are no scripts. Raises LedgerMoved, LedgerOfAnother.
+    """
 
     config: Config
     jobs: Sequence[Definition]
     variables: Mapping[str, str]
+    steps: Callable[[Sequence[Target]], object]
 
 
 def known(names: Sequence[str]) -> list[str]:
@@ -71,6 +84,11 @@ def diagnose(
                 found.append(_unusable(name, error))
                 continue
             found.append(Finding("connection", Level.OK, name, "it can be reached"))
+        if len(targets) == len(release.config.databases):
+            try:
+                release.steps(targets)
+            except (LedgerMoved, LedgerOfAnother) as error:
+                found.append(_unusable(release.config.ledger, error))
         if {"lock", "privileges"} & set(wanted):
             found += trial([target.database for target in targets])
         found += look(release, targets, PATIENCE)

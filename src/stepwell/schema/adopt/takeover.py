@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from stepwell.databases.database import Database
+from stepwell.databases.database import BESIDE, Database
 from stepwell.errors import BadRequest, CannotAdopt, ForeignHistory, NotAdopted, did_you_mean
 from stepwell.schema import events, history
 from stepwell.schema.adopt import alembic, flyway, golang_migrate, goose, liquibase, prisma, versions
 from stepwell.schema.adopt.tool import Record, Tool
 from stepwell.schema.apply import command_for, one_transaction, survey
-from stepwell.schema.history import BESIDE, History
+from stepwell.schema.history import History
 from stepwell.schema.journal import Journal
 from stepwell.schema.plan import Options, Target
 from stepwell.schema.running import locked
