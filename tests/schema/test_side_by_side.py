@@ -217,6 +217,29 @@ def test_a_holder_that_slept_past_its_lease_stops_when_it_wakes(request: pytest.
     assert project("up").stdout == "applied 0, skipped 1\n"
 
 
+def test_a_holder_that_slept_in_its_last_statement_records_nothing_that_was_undone_since(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    url = copying.empty(request, "clickhouse", tmp_path)
+    slow = """CREATE TABLE log (n UInt8) ENGINE = MergeTree ORDER BY n;
+INSERT INTO log SELECT sleepEachRow(0.2) FROM numbers(10) SETTINGS max_block_size = 1;
+-- down
+DROP TABLE log;
+"""
+    project = projects.make(tmp_path / "project", {"analytics": url}, {"analytics/0001_slow": slow})
+    first = project.start_python(SHORT_LEASE)
+    until(lambda: dumping.at_work(url, "INSERT INTO log"), first)
+    os.kill(first.pid, signal.SIGSTOP)
+    assert project.python(SHORT_LEASE).code == 0
+    assert project("down", "--yes").code == 0
+    os.kill(first.pid, signal.SIGCONT)
+    woken = ended(first)
+    assert woken.code == 5, woken.text
+    assert "lock of database 'analytics' was lost" in woken.stderr
+    assert dumping.versions(url) == []
+    assert project("up").stdout.endswith("applied 1, skipped 0\n")
+
+
 def test_a_holder_that_was_killed_is_followed_after_its_lease(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     url = copying.empty(request, "clickhouse", tmp_path)
     project = projects.make(

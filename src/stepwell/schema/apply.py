@@ -292,6 +292,8 @@ def apply_statement(work: Work, statement: Statement) -> None:
 
 def close(work: Work, count: int, later: bool = False) -> None:
     """Record a journalled script as a whole, in one commit where the engine has commits; `later`: that of the next."""
+    # Whoever slept through the lock records nothing: others may have undone all of it since.
+    work.runner.assert_locked()
     with work.runner.journal.together(later):
         work.close(count)
 
@@ -355,6 +357,7 @@ def _done(work: Work, statement: Statement, command: Command) -> None:
     change is looked at before, behind whoever locks it: that the table is there tells, whatever becomes of it
     meanwhile. In a Python script nobody knows when the next one comes.
     """
+    work.runner.assert_locked()
     made = makes(work.runner.database, command) is not None
     if work.runner.database.transactional and statement.index == work.count:
         close(work, work.count, later=made and work.runner.hurried)
