@@ -846,15 +846,15 @@ class KeyUnderWay(StepwellError):
 
 
 class UndoRefused(StepwellError):
-    """A database does not take back the values that rows held before a job.
+    """A database refuses the values that rows held before a job, or the ledger the record of it.
 
     `restored` rows were given back before; None where it was only tried.
     """
 
     def __init__(self, reference: str, place: str, said: str, restored: int | None) -> None:
-        begun = f"{restored or 0:,} rows are given back and recorded so; the others are as the job left them"
+        begun = f"{restored or 0:,} rows are given back and recorded so; repeated, it goes on behind them"
         super().__init__(
-            f"{place} refuses to take back what its rows held before {reference}",
+            f"what rows of {place} held before {reference} can't be given back: a database refuses it",
             said=said,
             now="nothing was changed" if restored is None else begun,
             do="Take away what stands against it, such as a constraint that came since; then\n"

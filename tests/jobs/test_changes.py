@@ -702,7 +702,7 @@ def test_what_is_refused_in_the_middle_says_how_far_it_went_and_goes_on(
     runner.run(FILL, site)
     with opened(postgres_url) as database:
         database.query("ALTER TABLE t ADD CONSTRAINT kept CHECK (id < 7 OR a IS NOT NULL)")
-    with pytest.raises(UndoRefused, match="refuses to take back") as refused:
+    with pytest.raises(UndoRefused, match="can't be given back: a database refuses it") as refused:
         undo(FILL, site)
     assert "4 rows are given back" in refused.value.now
     with opened(postgres_url) as database:
@@ -760,7 +760,9 @@ def test_a_table_that_was_made_anew_with_another_type_goes_back_by_its_values(sq
         database.query("ALTER TABLE t RENAME TO former")
         database.query("CREATE TABLE t (id INT PRIMARY KEY, a TEXT NOT NULL DEFAULT '', b VARCHAR(100))")
         database.query("INSERT INTO t SELECT * FROM former")
-    with pytest.raises(UndoRefused, match="refuses to take back"):  # the text is known as its own, and NULL is refused
+    with pytest.raises(
+        UndoRefused, match="can't be given back: a database refuses it"
+    ):  # the text is known as its own, and NULL is refused
         undo(FILL, site)
     with opened(sqlite_url) as database:
         database.query("DROP TABLE t")
