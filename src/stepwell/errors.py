@@ -437,6 +437,29 @@ class InDoubt(StepwellError):
         )
 
 
+class SessionGone(StepwellError):
+    """A statement needs what only the connection of an earlier run held, and that run was interrupted.
+
+    `lacking` are its names, with the statements that gave them their values.
+    """
+
+    exit_code = 4
+
+    def __init__(self, reference: str, position: int, where: str, text: str, lacking: Mapping[str, int]) -> None:
+        self.position, self.lacking = position, lacking
+        self.needs = ", ".join(f"{name} of statement {origin}" for name, origin in lacking.items())
+        super().__init__(
+            f"{reference}, statement {position} needs {self.needs}, which ended with the interrupted run",
+            where=where,
+            said=f"{shorten(text)}\nonly the connection that ran it knew it; on a new one this would write other rows",
+            now="stopped before it: it was not sent, nor anything after it; what was done before it stays",
+            do="Find out the value. Then write it into the file in its place (what is not applied may change),\n"
+            "or run the statement by hand with it, and say what you did:\n"
+            f"it is done by hand:          stepwell resolve {reference}:{position} done\n"
+            f"it is to be sent as it is:   stepwell resolve {reference}:{position} not-done",
+        )
+
+
 def _by_hand(reference: str, position: int) -> str:
     return (
         "look at the database, and say what you found:\n"

@@ -41,6 +41,7 @@ def resolve(
             position,
             checksum=entry.checksum,
             tag=entry.tag,
+            evidence=entry.evidence,
             note="resolved by a person",
         )
 

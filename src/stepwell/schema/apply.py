@@ -11,10 +11,11 @@ import contextlib
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from stepwell.databases.database import Command, Conduct, Database, Evidence, Outcome
+from stepwell.databases.held import Held
 from stepwell.databases.lexing import Reader
 from stepwell.errors import (
     BadScript,
@@ -25,11 +26,12 @@ from stepwell.errors import (
     NoWayBack,
     OrphanStage,
     Refused,
+    SessionGone,
     StatementFailed,
     StepwellError,
 )
-from stepwell.schema import events, history
-from stepwell.schema.history import Attempt, History
+from stepwell.schema import events, history, session
+from stepwell.schema.history import Attempt, History, was_stopped
 from stepwell.schema.journal import Journal
 from stepwell.schema.settle import settle
 from stepwell.schema.watch import Watcher
@@ -84,6 +86,13 @@ class Work:
     own: set[str] = field(default_factory=set)
     started: float = field(default_factory=time.monotonic)
     closed: bool = False
+    reader: session.Reader = field(init=False)
+    memory: session.Memory = field(init=False)
+
+    def __post_init__(self) -> None:
+        database = self.runner.database
+        self.reader = session.Reader(database.engine)
+        self.memory = session.Memory(database, self.attempt.done.keys())
 
     def where(self, statement: Statement, offset: int | None = None) -> str:
         """file:line of a statement, or of an offset in it."""
@@ -171,8 +180,14 @@ def apply(runner: Runner, script: Script, direction: str = "up") -> None:
     if whole:
         _apply_whole(work, statements, conducts)
     else:
-        for statement in statements:
-            apply_statement(work, statement)
+        helds = session.read(runner.database.engine, statements)
+        refuse_apart(script, statements, helds, conducts)
+        work.memory.changed = {at for at in attempt.done if at <= len(helds) and helds[at - 1].own is None}
+        for group in session.groups(runner.database.engine, helds, conducts, attempt.done.keys()):
+            if len(group) > 1:
+                _apply_together(work, [statements[at] for at in group], [conducts[at] for at in group])
+            else:
+                apply_statement(work, statements[group.start])
         if not work.closed:
             close(work, len(statements))
     if Conduct.SESSION in conducts:
@@ -270,24 +285,114 @@ def in_transaction(work: Work, last: Statement, send: Callable[[], None], rolled
 
 def apply_statement(work: Work, statement: Statement) -> None:
     """Bring one statement of a journalled script to its end, whatever an earlier run did of it."""
-    runner, database = work.runner, work.runner.database
+    runner, database, position = work.runner, work.runner.database, statement.index
     command = work.command(statement)
-    conduct = database.conduct(command)
-    if conduct is Conduct.SESSION:
+    conduct, found = database.conduct(command), work.reader.read(statement.text)
+    done = position in work.attempt.done
+    of_session = conduct is Conduct.SESSION or (found.own is not None and done)
+    if of_session or found.own:
+        if not work.memory.is_sent(position, found):
+            return
+    elif done or _settled_as_done(work, statement, command):
+        work.memory.passed(position, found)
+        _made(work, command)
+        return
+    if lacking := _lacking(work, statement, found):
+        raise _session_gone(work, statement, lacking)
+    if of_session:
         runner.journal.flush()
         try:
-            _send(work, statement, command)
+            _send(work, statement, replace(command, tag="") if done else command)
         except Refused as error:
             raise failed(work, statement, error, "it changed nothing but the connection") from error
-        return
-    if statement.index not in work.attempt.done and not _settled_as_done(work, statement, command):
+    else:
         runner.assert_locked()
         if conduct is Conduct.TRANSACTIONAL:
             _apply_with_its_record(work, statement, command)
         else:
             _apply_journalled(work, statement, command)
-    if table := makes(database, command):
+    work.memory.sent(found)
+    if not of_session:
+        _made(work, command)
+
+
+def _made(work: Work, command: Command) -> None:
+    if table := makes(work.runner.database, command):
         work.own.add(table)
+
+
+def _apply_together(work: Work, statements: list[Statement], conducts: list[Conduct]) -> None:
+    """Send statements of which one needs what another leaves in the connection, with nothing in between.
+
+    They are one transaction with their records: an interrupted run did all of them or none.
+    """
+    runner, first, last = work.runner, statements[0].index, statements[-1]
+    helds = [work.reader.read(statement.text) for statement in statements]
+    runner.assert_locked()
+
+    def send() -> None:
+        with runner.database.transaction():
+            for statement, found in zip(statements, helds, strict=True):
+                of_session = conducts[statement.index - first] is Conduct.SESSION
+                if of_session and not work.memory.is_sent(statement.index, found):
+                    continue
+                if _lacking(work, statement, found):
+                    raise _Lacking
+                _send(work, statement, replace(work.command(statement), tag=""))
+                work.memory.sent(found)
+            for statement, conduct in zip(statements, conducts, strict=True):
+                if conduct is Conduct.TRANSACTIONAL:
+                    work.write("done", statement)
+
+    try:
+        in_transaction(work, last, send, f"rolled back: statements {first} to {last.index} changed nothing")
+    except _Lacking:
+        for statement in statements:  # as far as it goes: what comes before the one that lacks something is wanted
+            apply_statement(work, statement)
+    for statement in statements:
+        _made(work, work.command(statement))
+
+
+class _Lacking(Exception):
+    """A statement of a transaction needs what the connection does not hold; the transaction is rolled back."""
+
+
+def _lacking(work: Work, statement: Statement, found: Held) -> dict[str, int]:
+    """What a statement needs of a connection that is gone, unless a person said to send it as it is."""
+    answer = work.attempt.failed.get(statement.index)
+    if answer and answer.event == "undone" and "gone" in answer.evidence:
+        return {}
+    return work.memory.lacking(statement.index, found)
+
+
+def _session_gone(work: Work, statement: Statement, lacking: dict[str, int]) -> SessionGone:
+    """The error, after recording the statement as one that a person may answer for."""
+    known = work.attempt.doubts.get(statement.index)
+    again = known is not None and was_stopped(known) and known.checksum == statement.checksum
+    if known and again:  # it was known better then: what has been done since may look as if it gave the value
+        lacking = known.evidence["gone"]
+    error = SessionGone(work.script.reference, statement.index, work.where(statement), statement.text, lacking)
+    if not again:
+        work.write(
+            "begun", statement, evidence={"gone": lacking}, note=f"needs {error.needs}, which ended with its run"
+        )
+    return error
+
+
+def refuse_apart(
+    script: Script, statements: Sequence[Statement], helds: Sequence[Held], conducts: Sequence[Conduct]
+) -> None:
+    """Refuse what tells of the statement before it where only Stepwell's own record could be that. Raises BadScript."""
+    index = session.alone(helds, conducts)
+    if index is not None:
+        name = ", ".join(sorted(helds[index].just_before))
+        raise BadScript(
+            script.path,
+            statements[index].line,
+            f"statement {index + 1} needs {name} of the statement just before, which commits by itself: "
+            "between the two Stepwell records that it is done",
+            f"Let it follow a statement that changes rows, or count by yourself: SELECT count(*) FROM … for {name}.",
+        )
 
 
 def close(work: Work, count: int, later: bool = False) -> None:
@@ -300,7 +405,7 @@ def close(work: Work, count: int, later: bool = False) -> None:
 
 def _settled_as_done(work: Work, statement: Statement, command: Command) -> bool:
     doubt = work.attempt.doubts.get(statement.index)
-    if doubt is None:
+    if doubt is None or was_stopped(doubt):
         return False
     runner = work.runner
     runner.journal.flush()
@@ -444,7 +549,8 @@ def failed(
 
 def _refuse_edits(work: Work, statements: list[Statement]) -> None:
     """What is done, or in doubt, must still stand in the file as it was sent."""
-    for state, entries in (("applied", work.attempt.done), ("in doubt", work.attempt.doubts)):
+    doubts = {at: entry for at, entry in work.attempt.doubts.items() if not was_stopped(entry)}
+    for state, entries in (("applied", work.attempt.done), ("in doubt", doubts)):
         for position, entry in sorted(entries.items()):
             now = statements[position - 1] if position <= len(statements) else None
             if now is None or now.checksum != entry.checksum:

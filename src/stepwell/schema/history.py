@@ -61,6 +61,11 @@ class Entry(NamedTuple):
     at: str
 
 
+def was_stopped(entry: Entry) -> bool:
+    """Whether a statement was recorded as begun only for a person to answer: it was not sent, see `session.py`."""
+    return "gone" in entry.evidence
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """How far a script got in one direction: statements done, and those that nobody knows the end of."""

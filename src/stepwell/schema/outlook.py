@@ -9,7 +9,9 @@ from typing import Any
 from stepwell.databases.database import Conduct
 from stepwell.schema import points
 from stepwell.schema.apply import one_transaction, survey
+from stepwell.schema.history import was_stopped
 from stepwell.schema.plan import Difference, Options, Plan, Target, differences, make_plan, refuse_unadopted
+from stepwell.schema.session import separable
 from stepwell.scripts.script import Script
 from stepwell.secrets import hide
 
@@ -71,6 +73,12 @@ def _coming(targets: Sequence[Target], script: Script, options: Options) -> Comi
         for statement, conduct in zip(statements, conducts, strict=True)
         if conduct is Conduct.OPAQUE
     ]
+    if way != "one transaction":
+        warnings += [
+            f"statement {statement.index} (line {statement.line}) needs {needs}: "
+            "it can't be resumed without a person if the run is interrupted between the two"
+            for statement, needs in separable(target.database.engine, statements, conducts)
+        ]
     return Coming(script.reference, [hide(statement.text) for statement in statements], way, warnings)
 
 
@@ -121,6 +129,8 @@ def _state(target: Target, script: Script, plan: Plan, wrong: dict[str, Differen
     attempt = history.attempt(script.version, direction)
     if attempt.doubts:
         place = ", ".join(str(position) for position in sorted(attempt.doubts))
+        if stopped := next((entry for entry in attempt.doubts.values() if was_stopped(entry)), None):
+            return State(reference, "in doubt", detail=f"statement {stopped.position} was not sent: it {stopped.note}")
         detail = f"statement {place} was begun and is not recorded as done; `stepwell up` finds out what became of it"
         return State(reference, "in doubt", detail=detail)
     if attempt.done:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from stepwell.databases.database import Database
 from stepwell.databases.locks import in_order
 from stepwell.errors import NoWayBack
-from stepwell.schema import events, history
-from stepwell.schema.apply import Runner, apply, begin_anew, one_transaction, survey
+from stepwell.schema import events, history, session
+from stepwell.schema.apply import Runner, apply, begin_anew, one_transaction, refuse_apart, survey
 from stepwell.schema.delegated import apply_delegated
 from stepwell.schema.guards import passes
 from stepwell.schema.journal import Journal
@@ -38,9 +38,12 @@ def check(targets: Sequence[Target], scripts: Sequence[Script], direction: str, 
             raise NoWayBack(script.reference, str(script.path))
         if not script.is_python:
             statements = script.statements(direction, options.variables)
-            if script.front.transaction:
-                database = databases[script.database]
-                one_transaction(database, script, statements, survey(database, script, statements))
+            database = databases[script.database]
+            helds = session.read(database.engine, statements)
+            if script.front.transaction or any(found.just_before for found in helds):
+                conducts = survey(database, script, statements)
+                if not one_transaction(database, script, statements, conducts):
+                    refuse_apart(script, statements, helds, conducts)
 
 
 @contextmanager

@@ -103,6 +103,13 @@ COLUMNS_ANYWHERE = "SELECT name FROM pragma_table_xinfo(?) WHERE hidden <> 1"
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 """Where Linux names the time since it was started."""
+LAST_ROW = "SELECT last_insert_rowid()"
+KEEP_LAST_ROW = (
+    "CREATE TEMP TABLE stepwell_last_row (id INTEGER PRIMARY KEY)",
+    "INSERT INTO temp.stepwell_last_row VALUES ({row})",
+    "DROP TABLE temp.stepwell_last_row",
+)
+"""An insertion sets what last_insert_rowid() tells, and nothing else does."""
 
 MEMORY = ":memory:"
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
@@ -171,8 +178,12 @@ class SqliteDatabase:
             _refuse(error)
 
     def add(self, text: str, parameters: Sequence[Any]) -> None:
-        """Send one statement that gives no rows."""
+        """Send one statement that gives no rows. last_insert_rowid() stays what a script's statement made it."""
+        before = self.query(LAST_ROW)
         self.query(text, parameters)
+        if self.query(LAST_ROW) != before:
+            for step in KEEP_LAST_ROW:
+                self.query(step.format(row=before[0][0]))
 
     def run(self, command: Command, evidence: Evidence | None = None) -> None:
         """Run one statement to its end, waiting `lock_timeout` at most for other processes' locks."""
