@@ -181,7 +181,7 @@ def test_clickhouse_is_copied_beside_itself(kind: str, request: pytest.FixtureRe
     )
     made.write({"analytics/0002_n": text + "-- down\nALTER TABLE items DROP COLUMN n;\n"})
     # What a killed run that held the lock left behind.
-    dumping.query(url, "CREATE TABLE stepwell_lock_1 (at DateTime) ENGINE = Memory")
+    dumping.query(url, "CREATE TABLE IF NOT EXISTS stepwell_lock_1 (at DateTime) ENGINE = Memory")
     before = everything(url)
     found = rehearsed(made)
     assert [step["reference"] for step in found["steps"]] == ["analytics/0002_n"]
