@@ -13,6 +13,16 @@ ADD = {
     "inc": "-- batches: keyset state.t by id\n-- requires: state/1\n-- records: v\nUPDATE t SET v = v + 1 WHERE ${batch};\n"
 }
 MADE = {"state/1_t": "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 0), (2, 0);"}
+COPY = """
+-- batches: groups ana.old by id
+-- where: missing from new by id
+INSERT INTO new SELECT * FROM old WHERE ${batch};
+"""
+TWINS = """
+CREATE TABLE old (id UInt64) ENGINE = MergeTree ORDER BY id;
+INSERT INTO old SELECT number FROM numbers(10);
+CREATE TABLE new (id UInt64) ENGINE = MergeTree ORDER BY id;
+"""
 FILLED = "SELECT v, count(*) FROM t GROUP BY v"
 
 
@@ -92,6 +102,8 @@ def test_two_projects_with_databases_of_other_names_share_no_ledger(tmp_path: Pa
     )
     end = ben("up")
     assert end.code == 2 and "it knows state, and not shop" in end.text, end.text
+    done(ben("up", "--accept", "state"))
+    done(ben("up"))
 
 
 def test_another_url_of_the_same_database_is_the_same(tmp_path: Path) -> None:
@@ -130,3 +142,17 @@ def test_a_database_made_anew_is_taken_by_a_persons_word(tmp_path: Path) -> None
     assert "accepted" in done(anew("history"))
     (tmp_path / "state.db").unlink()
     assert anew("up").code == 2
+
+
+def test_clickhouse_made_anew_is_not_the_one_that_the_job_ran_on(tmp_path: Path, clickhouse_url: str) -> None:
+    made = jobbing.make(
+        tmp_path,
+        {"state": sqlite(tmp_path, "state"), "ana": clickhouse_url},
+        {"copy": COPY},
+        {"ana/1_t": TWINS},
+    )
+    done(made("up", "--wait"))
+    for table in ("old", "new", "schema_migrations", "schema_migrations_journal"):
+        dumping.query(clickhouse_url, f"DROP TABLE {table} SYNC")
+    end = made("up")
+    assert end.code == 2 and "this one has none" in end.text, end.text

@@ -85,7 +85,8 @@ def agreeing(verb: ArgumentParser) -> None:
 def accepting(verb: ArgumentParser) -> None:
     verb.add_argument(
         "--accept", action="append", default=[], metavar="STEP",
-        help="accept that this applied file was edited or is gone, or that this new one comes late; is recorded",
+        help="accept that this applied file was edited or is gone, or that this new one comes late; for `up` also "
+        "that what the ledger remembers is true of the database of this name; is recorded",
     )  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def _began(database: Database) -> str | None:
     """The run that began a database's history; '' before that, None where our user may not read it."""
     home = database.home()
     try:
-        for table in (f"{home}.{BESIDE}_journal", f"{home}.{HISTORY}_journal"):
+        for table in (f"{home}.{HISTORY}_journal", f"{home}.{BESIDE}_journal"):
             if database.columns(table):
                 rows = database.query(f"SELECT run FROM {table} ORDER BY seq LIMIT 1")
                 return str(rows[0][0]) if rows else ""
