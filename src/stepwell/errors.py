@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from stepwell.secrets import hide
 
@@ -61,7 +61,14 @@ class Refused(StepwellError):
         self.code, self.position = code, position
         self.statement: object = None
         self.holders: tuple[str, ...] = ()
-        super().__init__("the database refused a statement", said=said, do=self.advice)
+        again = self.advice.replace("run `stepwell up` again; it goes on from here", "run the same command again")
+        do = again.replace("un `stepwell up` again", "un the same command again")
+        super().__init__("the database refused a statement", said=said, do=do)
+
+    def asked(self, database: str, text: str) -> Self:
+        """The same, telling where: outside of a script nobody else knows what was asked of which database."""
+        self.where = self.where or hide(f"database {database!r}: {shorten(text)}")
+        return self
 
 
 class LockTimeout(Refused):

@@ -24,6 +24,8 @@ from projects import Project, done, ended, until
 from servers.clickhouse_front import ClickhouseFront
 from servers.mariadb import MariadbServer
 from servers.postgres import PostgresServer
+from stepwell.databases import open_database
+from stepwell.errors import Refused
 
 
 def state(project: Project, reference: str) -> dict[str, str]:
@@ -361,3 +363,22 @@ def test_what_a_commit_refuses_is_not_said_of_the_last_statement(postgres_url: s
     assert "said behind the last statement, with its record or at COMMIT: " in end.stderr, end.text
     assert "rolled back: nothing of this script remains" in end.stderr
     assert dumping.versions(postgres_url) == []
+
+
+# --- outside of a script ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres", "mysql", "clickhouse"])
+def test_a_refusal_outside_of_a_script_names_the_database_and_what_was_asked(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str
+) -> None:
+    urls = {name: copying.empty(request, engine, tmp_path / name) for name in ("one", "two")}
+    if engine == "sqlite":
+        (tmp_path / "two").mkdir(exist_ok=True)
+    database = open_database("two", urls["two"], tmp_path)
+    database.connect()
+    with pytest.raises(Refused) as caught:
+        database.query("SELECT 1 FROM no_such_table")
+    database.close()
+    assert caught.value.where == "database 'two': SELECT 1 FROM no_such_table"
+    assert caught.value.do == "Correct the statement and run the same command again."

@@ -125,7 +125,7 @@ class ClickhouseDatabase:
                 return list(self._client.query(text, parameters or None, settings=LONG).result_rows)
             self._client.command(text, parameters or None, settings=LONG | {"mutations_sync": "2"})
         except Exception as error:
-            raise refused(error) from None
+            raise refused(error).asked(self.name, text) from None
         return []
 
     def select(self, text: str) -> list[tuple[Any, ...]]:

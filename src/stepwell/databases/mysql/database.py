@@ -119,7 +119,11 @@ class MysqlDatabase:
     # --- statements ---
 
     def query(self, text: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self._connection.query(text, parameters)
+        try:
+            return self._connection.query(text, parameters)
+        except Refused as error:
+            error.asked(self.name, text)
+            raise
 
     def add(self, text: str, parameters: Sequence[Any]) -> None:
         if self._in_block:

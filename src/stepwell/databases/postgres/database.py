@@ -11,7 +11,7 @@ from stepwell.databases.database import HISTORY, Activity, Command, Conduct, Dat
 from stepwell.databases.postgres import activity, conduct, home, migration_lock, reading
 from stepwell.databases.updating import updating
 from stepwell.databases.url import Url
-from stepwell.errors import CannotConnect, ConnectionLost, StepwellError
+from stepwell.errors import CannotConnect, ConnectionLost, Refused, StepwellError
 
 if TYPE_CHECKING:
     from stepwell.databases.health import Health, Size
@@ -106,7 +106,11 @@ class PostgresDatabase:
         """Send one statement with `?` placeholders and return its rows."""
         session = self._session
         session.unlimit_statements()
-        return session.query(text, parameters)
+        try:
+            return session.query(text, parameters)
+        except Refused as error:
+            error.asked(self.name, text)
+            raise
 
     def add(self, text: str, parameters: Sequence[Any]) -> None:
         """Send one statement that gives no rows; in a transaction it travels with what comes next, or COMMIT."""

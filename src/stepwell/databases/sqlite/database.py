@@ -175,7 +175,7 @@ class SqliteDatabase:
         try:
             return connection.execute(text, parameters).fetchall()
         except (sqlite3.Error, sqlite3.Warning, MemoryError, OverflowError) as error:
-            _refuse(error)
+            raise _refused(error).asked(self.name, text) from error
 
     def add(self, text: str, parameters: Sequence[Any]) -> None:
         """Send one statement that gives no rows. last_insert_rowid() stays what a script's statement made it."""
@@ -469,9 +469,13 @@ class SqliteDatabase:
 
 
 def _refuse(error: Exception) -> NoReturn:
+    raise _refused(error) from error
+
+
+def _refused(error: Exception) -> Refused:
     code: str = getattr(error, "sqlite_errorname", "NOMEM" if isinstance(error, MemoryError) else "")
     kind = KINDS.get(code.removeprefix("SQLITE_").split("_")[0], Refused)
-    raise kind(str(error) or "out of memory", code=code) from error
+    return kind(str(error) or "out of memory", code=code)
 
 
 def _first_word(text: str) -> str:
