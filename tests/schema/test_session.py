@@ -13,6 +13,7 @@ import pytest
 import dumping
 import projects
 from projects import Project, done
+from sweeping import prepared, sweep
 
 PSQL = max(Path("/usr/lib/postgresql").glob("*/bin/psql"), default=Path("psql"))
 TABLES = {
@@ -288,6 +289,22 @@ def test_a_key_and_the_row_that_names_it_are_one_transaction(
     done(made("up"))
     assert [row.split("\t")[1] for row in rows(made)] == ["1"]
     assert dumping.query(made.urls["state"], "SELECT count(*) FROM p JOIN c ON c.p = p.id WHERE p.n = 'x'") == ["1"]
+
+
+@pytest.mark.parametrize("engine", ["mysql", "sqlite"])
+def test_killed_anywhere_a_key_and_the_row_that_names_it_are_as_without_the_kill(
+    request: pytest.FixtureRequest, tmp_path: Path, engine: str
+) -> None:
+    key, counted = {"mysql": ("LAST_INSERT_ID()", "ROW_COUNT()"), "sqlite": ("last_insert_rowid()", "changes()")}[
+        engine
+    ]
+    text = (
+        f"{ALONE}CREATE TABLE more (a INT);\nINSERT INTO p (n) VALUES ('x');\n"
+        f"INSERT INTO c SELECT {key}, {counted} FROM p WHERE id = 1;\nCREATE TABLE further (a INT);\n"
+    )
+    made = project(request, tmp_path, engine, text)
+    done(made("up", "--count", "1"))
+    sweep(prepared(request, tmp_path, made), "up", sample=5)
 
 
 def test_what_tells_of_the_statement_before_is_refused_where_that_commits_by_itself(
