@@ -156,7 +156,7 @@ def beside(act: Callable[[], object]) -> Iterator[threading.Thread]:
 # --- a job that stands still ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("word", ["pause", "cancel", "undo"])
+@pytest.mark.parametrize("word", ["pause", "undo"])
 def test_a_key_of_a_job_that_stands_still_is_left_as_it_is_until_it_goes_on(
     tmp_path: Path, urls: Urls, word: str
 ) -> None:
