@@ -148,13 +148,14 @@ def test_what_an_older_backup_took_from_a_job_is_done_anew_before_anything_count
     first = {"data/0001_note": "CREATE TABLE first (id INT);\n"}
     fill_note = add_job("requires: data/0002", where=where, source="keyset data.item by id")
     project = make(tmp_path, urls, {"add": fill_note}, first | {"data/0002_ready": "CREATE TABLE ready (id INT);\n"})
+    assert project("up", "--to", "data/0001").code == 0
     shutil.copy(tmp_path / "data.db", tmp_path / "backup.db")
     assert project("up", "--wait").code == 0
     shutil.copy(tmp_path / "backup.db", tmp_path / "data.db")
     project.write({"state/0001_contract": "-- requires: job/add\nDROP TABLE item;\n"})
     assert "data/0002_ready was taken away under it" in " ".join(project("plan").stdout.split())
     ended = project("up")
-    assert ended.code == 0 and "applied 2" in ended.stdout
+    assert ended.code == 0 and "applied 1" in ended.stdout
     assert shown(project, "add")["state"] == "pending"
     assert project("up", "--wait").code == 0
     assert wrong_rows(urls["data"]) == []
