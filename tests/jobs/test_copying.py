@@ -889,14 +889,8 @@ MOVED = [(1, 10, *BLANK), (2, 20, *BLANK), (3, 30, *BLANK)]
 """Rows to copy: all columns but the last, by which the source tells which rows are left."""
 
 
-def mover(sides: dict[str, Side], replace: bool) -> Callable[[], runner.Outcome]:
-    """Runs a job that copies table t from `state` to `target`, where the third row is there by another value."""
-
-    def migrate(batch: Batch) -> None:
-        batch.copy(to="target", table="t", columns=COLUMNS[:-1], replace=replace)
-        batch.execute("UPDATE t SET document = '{}' WHERE ${batch}")
-
-    source = Keyset("state", "t", key="id", where="document IS NULL")
+def a_job(sides: dict[str, Side], source: Keyset, migrate: Callable[[Batch], None]) -> Callable[[], runner.Outcome]:
+    """Runs a job to its end, with its ledger in the database `state`."""
     definition = Definition("move", Path("move.py"), 1, "", source, migrate)
     site = runner.Site(lambda name: open_database(name, sides[name].url, Path("/")), "state", {})
     ledger = site.open("state")
@@ -905,6 +899,16 @@ def mover(sides: dict[str, Side], replace: bool) -> Callable[[], runner.Outcome]
     Ledger(ledger).register([definition.name])
     ledger.close()
     return lambda: runner.run(definition, site)
+
+
+def mover(sides: dict[str, Side], replace: bool) -> Callable[[], runner.Outcome]:
+    """Runs a job that copies table t from `state` to `target`, where the third row is there by another value."""
+
+    def migrate(batch: Batch) -> None:
+        batch.copy(to="target", table="t", columns=COLUMNS[:-1], replace=replace)
+        batch.execute("UPDATE t SET document = '{}' WHERE ${batch}")
+
+    return a_job(sides, Keyset("state", "t", key="id", where="document IS NULL"), migrate)
 
 
 @pytest.fixture
@@ -1027,19 +1031,12 @@ def test_what_writers_do_beside_a_copy_is_not_taken_for_copied(new_side: Callabl
             written.wait(1)  # MySQL keeps both waiting, PostgreSQL the second one
         batch.execute("UPDATE items SET moved = 1 WHERE ${batch}")
 
-    source = Keyset("state", "items", key="id", where="moved = 0")
-    definition = Definition("move", Path("move.py"), 1, "", source, migrate)
-    site = runner.Site(lambda name: open_database(name, sides[name].url, Path("/")), "state", {})
-    ledger = site.open("state")
-    ledger.connect()
-    create(ledger)
-    Ledger(ledger).register([definition.name])
-    ledger.close()
-    assert runner.run(definition, site).state == "complete"
+    run = a_job(sides, Keyset("state", "items", key="id", where="moved = 0"), migrate)
+    assert run().state == "complete"
     for writer in writers:
         writer.join()
     # MySQL may let the new row in behind the end of the job.
-    assert runner.run(definition, site).state == "complete"
+    assert run().state == "complete"
     rows = state.get("SELECT id, name FROM items ORDER BY id")
     assert rows == [(10, "a"), (15, "came beside it"), (20, "b"), (30, "c")]
     assert analytics.get("SELECT item, name FROM items_of ORDER BY item") == rows
