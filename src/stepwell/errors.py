@@ -384,7 +384,8 @@ class HistoryDiffers(StepwellError):
             ),
             now="nothing was changed",
             do=f"{half if 'gone halfway' in kinds else ''}{back if kinds & {'edited', 'gone'} else ''}{late}"
-            f"If the difference is meant, accept it; your name is recorded: stepwell {verb} {accept}",
+            "If the difference is meant, accept it; your name is recorded: "
+            + (f"stepwell down {accept}" if verb == "down" else f"stepwell up {accept}"),
         )
 
 

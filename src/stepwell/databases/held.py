@@ -142,11 +142,12 @@ _DROPPED = _compiled(
 )
 _CALL = _compiled(r"(?<![\w.])([\w.]+) ?\(")
 _CLOCK = _compiled(r"\b(?:SELECT|FROM|TABLE|CURRENT_TIMESTAMP|CURRENT_DATE|CURRENT_TIME|LOCALTIME|LOCALTIMESTAMP)\b")
-_PURE = frozenset(
-    "CAST CHAR COALESCE CONCAT CONVERT DATABASE DATE GREATEST HEX IF IFNULL LEAST LENGTH LOWER REPEAT REPLACE SCHEMA "
-    "TRIM UNHEX UPPER AND AS BETWEEN BY CASE DECIMAL ELSE FROM IN INTO LIKE NOT NUMERIC ON OR SET THEN VALUES VARCHAR "
-    "WHEN WHERE".split()
-)
+_PURE = frozenset({
+    "CAST", "CHAR", "COALESCE", "CONCAT", "CONVERT", "DATABASE", "DATE", "GREATEST", "HEX", "IF", "IFNULL", "LEAST",
+    "LENGTH", "LOWER", "REPEAT", "REPLACE", "SCHEMA", "TRIM", "UNHEX", "UPPER", "AND", "AS", "BETWEEN", "BY", "CASE",
+    "DECIMAL", "ELSE", "FROM", "IN", "INTO", "LIKE", "NOT", "NUMERIC", "ON", "OR", "SET", "THEN", "VALUES", "VARCHAR",
+    "WHEN", "WHERE",
+})  # fmt: skip
 """What may stand before a parenthesis and gives the same for the same: functions, and words that are none."""
 
 
