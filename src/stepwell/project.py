@@ -19,6 +19,7 @@ from stepwell.databases.database import Database
 from stepwell.errors import (
     BadProject,
     BadRequest,
+    CannotConnect,
     LedgerMoved,
     LedgerNotRelational,
     NotAgreed,
@@ -291,27 +292,35 @@ class Project:
         """The ledger for those who only look, who may be users that may only read; closed after the block."""
         from stepwell.ledger import tables
 
-        with self._connected_ledger() as database, tables.to_read(database) as ledger:
+        with self._connected_ledger(looks=True) as database, tables.to_read(database) as ledger:
             yield ledger
 
     @contextmanager
-    def _connected_ledger(self) -> Iterator[Database]:
+    def _connected_ledger(self, looks: bool = False) -> Iterator[Database]:
         database = self.open(self.config.ledger)
         database.connect()
         try:
             if not self.config.ledger_named and not database.columns("stepwell_job"):
                 with ExitStack() as stack:
-                    self._refuse_move(database, (self._connected(name, stack) for name in self.config.databases))
+                    self._refuse_move(database, self._others_connected(stack, looks))
             yield database
         finally:
             database.close()
 
-    def _connected(self, name: str, stack: ExitStack) -> Database:
-        database = self.open(name)
-        if database.engine != "clickhouse":
-            database.connect()
+    def _others_connected(self, stack: ExitStack, looks: bool) -> Iterator[Database]:
+        """The databases that might have the ledger instead. One that can't be reached holds up nobody who `looks`."""
+        for name in self.config.databases:
+            database = self.open(name)
+            if name == self.config.ledger or database.engine == "clickhouse":
+                continue
+            try:
+                database.connect()
+            except CannotConnect:
+                if not looks:
+                    raise
+                continue
             stack.callback(database.close)
-        return database
+            yield database
 
     def _refuse_move(self, ledger: Database, databases: Iterable[Database]) -> None:
         """A section written above the others must not begin a new ledger. Raises LedgerMoved."""

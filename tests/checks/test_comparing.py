@@ -293,6 +293,9 @@ def compared(tmp_path: Path, home: Callable[[str], str]) -> Callable[[tuple[tupl
         ledger = {"ledger": f"sqlite:///{tmp_path}/ledger.db"}
         sections = "\n".join(f"-- database: db{number}\n{text}" for number, (_, text) in enumerate(sides))
         made = checking.make(tmp_path, ledger | urls, {"v": f"-- expect: equal\n{sections}\n"})
+        # The servers' databases serve other tests, too, and may have a ledger of theirs.
+        toml = made.folder / "stepwell.toml"
+        toml.write_text(f'{toml.read_text()}\n[ledger]\ndatabase = "ledger"\n')
         (outcome,) = checking.loaded(made).check()
         assert outcome.result, outcome.error
         return outcome.result

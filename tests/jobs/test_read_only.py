@@ -58,6 +58,7 @@ def sides(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Proj
     reader = parts._replace(netloc=f"reader:well-kept@{parts.netloc.rpartition('@')[2]}").geturl()
     if engine == "mysql":
         server = request.getfixturevalue("mariadb")
+        server.execute("DROP USER IF EXISTS reader@'%'")  # killed since, it may have forgotten that it was
         server.execute("CREATE USER reader@'%' IDENTIFIED BY 'well-kept'")
         server.execute(f"GRANT SELECT ON {name}.* TO reader@'%'")
         yield project, project.with_urls({"state": reader})
