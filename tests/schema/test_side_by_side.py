@@ -42,7 +42,13 @@ def pair(request: pytest.FixtureRequest, folder: Path, engines: dict[str, str]) 
     return projects.make(folder / "project", urls, scripts)
 
 
-@pytest.mark.parametrize("engines", PAIRS)
+LONG = ("MariaDB and ClickHouse", "ClickHouse alone", "chDB alone")
+"""Eight runs that wait for each other there are a quarter of a minute."""
+
+
+@pytest.mark.parametrize(
+    "engines", [pytest.param(name, marks=pytest.mark.soak) if name in LONG else name for name in PAIRS]
+)
 def test_of_eight_runs_at_once_each_script_is_applied_by_one(
     request: pytest.FixtureRequest, tmp_path: Path, engines: str
 ) -> None:
