@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dumping import dump
 from stepwell import bundles
 from stepwell.bundles import agent_runs, opik
@@ -52,6 +54,7 @@ def test_every_opik_script_has_an_exact_way_back_on_servers(mysql_url: str, clic
     walk(Project.load(bundles.HERE / "opik", environment), OPIK)
 
 
+@pytest.mark.soak
 def test_every_opik_script_has_an_exact_way_back_when_embedded(sqlite_url: str, chdb_url: str) -> None:
     environment = {"STATE_DB_URL": sqlite_url, "ANALYTICS_DB_URL": chdb_url}
     walk(Project.load(bundles.HERE / "opik", environment), OPIK)

@@ -191,7 +191,9 @@ def test_a_changeset_that_may_fail_does_not_stop_the_others(tmp_path: Path, rela
 # --- kill -9 ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("url", "sample"), [("sqlite_url", 4), ("mysql_url", 4), ("chdb_url", 3)])
+@pytest.mark.parametrize(
+    ("url", "sample"), [("sqlite_url", 4), ("mysql_url", 4), pytest.param("chdb_url", 3, marks=pytest.mark.soak)]
+)
 def test_a_repeated_script_that_is_killed_is_completed_and_neither_lost_nor_run_twice(
     request: pytest.FixtureRequest, tmp_path: Path, url: str, sample: int
 ) -> None:

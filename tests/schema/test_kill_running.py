@@ -85,7 +85,11 @@ def test_a_client_killed_in_an_insert_loses_and_doubles_no_row(
     assert project("up").stdout == "applied 0, skipped 1\n"
 
 
-@pytest.mark.parametrize("way", WAYS)
+OFTEN = ("a table that the script makes", "rows with a key")
+"""The others are killed in `make soak`."""
+
+
+@pytest.mark.parametrize("way", [way if way in OFTEN else pytest.param(way, marks=pytest.mark.soak) for way in WAYS])
 def test_a_server_killed_in_an_insert_loses_and_doubles_no_row(
     request: pytest.FixtureRequest, tmp_path: Path, clickhouse_front: ClickhouseFront, way: str
 ) -> None:

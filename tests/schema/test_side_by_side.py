@@ -42,7 +42,7 @@ def pair(request: pytest.FixtureRequest, folder: Path, engines: dict[str, str]) 
     return projects.make(folder / "project", urls, scripts)
 
 
-LONG = ("MariaDB and ClickHouse", "ClickHouse alone", "chDB alone")
+LONG = ("MariaDB and ClickHouse", "SQLite and chDB", "ClickHouse alone", "chDB alone")
 """Eight runs that wait for each other there are a quarter of a minute."""
 
 
