@@ -203,8 +203,8 @@ def differences(target: Target) -> list[Difference]:
     found: list[Difference] = []
     by_version = {script.version: script for script in target.scripts}
     # One that runs again and again comes last in its folder, or late; nothing sorts before it.
-    once = {script.version for script in target.scripts if not script.front.repeat}
-    newest = max((i for i, s in enumerate(target.scripts) if s.version in history.applied.keys() & once), default=-1)
+    once = history.applied.keys() & {script.version for script in target.scripts if not script.front.repeat}
+    newest = max((index for index, script in enumerate(target.scripts) if script.version in once), default=-1)
     for index, script in enumerate(target.scripts):
         applied = history.applied.get(script.version)
         if applied is None:
