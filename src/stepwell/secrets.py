@@ -34,8 +34,7 @@ def know(variables: Mapping[str, str], passwords: Iterable[str]) -> None:
 
 
 def _is_place(value: str) -> bool:
-    # Path.exists() raises where a key that begins with a slash is too long for a name.
-    return value.startswith("/") and os.path.exists(value)  # noqa: PTH110  # it does not
+    return value.startswith("/") and os.path.exists(value)  # noqa: PTH110  # Path's own raises for a long key
 
 
 def hide(text: str) -> str:

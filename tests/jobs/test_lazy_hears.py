@@ -354,10 +354,8 @@ def test_a_ledger_that_can_not_be_asked_stops_no_request_for_what_is_known(
 # --- an undo beside a key ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("job", [JOB, ONCE], ids=["where", "once"])
-def test_an_undo_takes_back_a_key_that_was_under_way_as_well(tmp_path: Path, urls: Urls, job: str) -> None:
-    project = prepared(tmp_path, urls, job)
-    jobs = tmp_path / "jobs"
+def undo_beside_a_key(project: projects.Project, jobs: Path) -> None:
+    """Undo the job while a key is being migrated: the undo waits for it."""
     (jobs / "hold-migrating").touch()
     with serving(project) as server, beside(lambda: server.ensure(1)):
         until((jobs / "migrating").exists)
@@ -365,6 +363,12 @@ def test_an_undo_takes_back_a_key_that_was_under_way_as_well(tmp_path: Path, url
             undoing.join(0.3)
             assert undoing.is_alive(), "it did not wait for the key"
             (jobs / "hold-migrating").unlink()
+
+
+@pytest.mark.parametrize("job", [JOB, ONCE], ids=["where", "once"])
+def test_an_undo_takes_back_a_key_that_was_under_way_as_well(tmp_path: Path, urls: Urls, job: str) -> None:
+    project = prepared(tmp_path, urls, job)
+    undo_beside_a_key(project, tmp_path / "jobs")
     assert migrated(urls) == []
     assert state(project) == "undone"
 
@@ -378,14 +382,7 @@ def test_so_it_does_where_the_rows_are_in_clickhouse(tmp_path: Path, clickhouse_
         dumping.query(clickhouse_url, text)
     urls = {"state": clickhouse_url, "ledger": postgres_url}
     project = with_job(projects.make(tmp_path, urls, {}), COPY)
-    jobs = tmp_path / "jobs"
-    (jobs / "hold-migrating").touch()
-    with serving(project) as server, beside(lambda: server.ensure(1)):
-        until((jobs / "migrating").exists)
-        with beside(lambda: load(project).undo_job("fill").complete) as undoing:
-            undoing.join(0.3)
-            assert undoing.is_alive(), "it did not wait for the key"
-            (jobs / "hold-migrating").unlink()
+    undo_beside_a_key(project, tmp_path / "jobs")
     assert dumping.query(clickhouse_url, "SELECT id FROM copy") == []
     say(project, "resume")
     with serving(project) as server:

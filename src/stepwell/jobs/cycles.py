@@ -107,7 +107,7 @@ def _has_work(definition: Definition, site: Site, connections: Connections) -> b
     if state.state != "complete" or ledger.to_retry(definition.name):
         return True
     database = connections.get(definition.source.database)
-    preflight.require_same_key(definition, ledger, database)
+    preflight.require_same_rows(definition, ledger, database)
     behind = None if definition.source.where or not state.place else sources.load_key(state.place)
     failed = tuple(sources.load_key(key) for key, _, _ in ledger.failures(definition.name))
     if sources.next_scope(database, definition.source, behind, 1, failed) is None:

@@ -96,7 +96,7 @@ def walk(definition: Definition) -> str:
     return json.dumps([type(source).__name__.lower(), source.table, source.keys, definition.row_keys])
 
 
-def require_same_key(definition: Definition, ledger: Ledger, database: Database) -> None:
+def require_same_rows(definition: Definition, ledger: Ledger, database: Database) -> None:
     """What is kept of a job that names rows is of this database, by the key that the job goes by now.
 
     Raises LedgerOfAnother, KeyChanged.

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from math import inf
 
 from stepwell.databases.database import Database
-from stepwell.errors import Fenced, JobStalled, KeyChanged, NoHeadway, NoTransactions, Refused, StepwellError, UnfitKey
+from stepwell.errors import Fenced, JobStalled, NoHeadway, Refused, StepwellError
 from stepwell.jobs import preflight, sources
 from stepwell.jobs.batch import Connections
 from stepwell.jobs.definition import Definition, Groups, Keyset, Missing
@@ -248,8 +248,8 @@ class _Run:
             except StepwellError as error:
                 tries = 1 if self.done > before else tries + 1
                 if not passes(error) or tries >= OUTAGE_TRIES:
-                    tells = isinstance(error, UnfitKey | NoTransactions | KeyChanged | NoHeadway)
-                    self.note_stalled(error.what if tells else error.said or error.what)
+                    # What a server said says more than that it said something.
+                    self.note_stalled((isinstance(error, JobStalled | Refused) and error.said) or error.what)
                     if isinstance(error, Refused):
                         raise self.stalled(tries, words(error)) from error
                     raise
@@ -278,7 +278,7 @@ class _Run:
         definition, token = self.definition, self.lease.token
         if halted := self.halted:
             return self.finish(halted)
-        preflight.require_same_key(definition, self.ledger, self.source)
+        preflight.require_same_rows(definition, self.ledger, self.source)
         if self.lease.state.next_batch == 1:
             preflight.check(definition, self.source)
         databases.keep(self.ledger.database, [self.source])

@@ -23,7 +23,7 @@ from stepwell.jobs.changes import MOST_KEYS, read_keys, settle
 from stepwell.jobs.definition import Definition
 from stepwell.jobs.encoding import load_value
 from stepwell.jobs.lease import Lease
-from stepwell.jobs.preflight import require_same_key
+from stepwell.jobs.preflight import require_same_rows
 from stepwell.jobs.respelled import Respelled, respelled
 from stepwell.jobs.rows import Place, take_back, values_of
 from stepwell.jobs.runner import Site
@@ -102,7 +102,7 @@ def preview(
     with ExitStack() as stack:
         stack.callback(connections.close)
         back = _Back(definition, connections, site.ledger)
-        require_same_key(definition, Ledger(back.ledger), back.source)
+        require_same_rows(definition, Ledger(back.ledger), back.source)
         back.find_table()
         back.try_to_put()
         packs.unpack(back.ledger, definition.name)
@@ -126,7 +126,7 @@ def _way_back(
     with Lease(lambda: site.open(site.ledger), definition.name) as lease, ExitStack() as stack:
         stack.callback(connections.close)
         back = _Back(definition, connections, site.ledger, lease)
-        require_same_key(definition, Ledger(back.ledger), back.source)
+        require_same_rows(definition, Ledger(back.ledger), back.source)
         if not definition.undo:
             back.find_table()
             back.try_to_put()

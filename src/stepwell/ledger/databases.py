@@ -56,9 +56,13 @@ def forget(ledger: Database, names: Iterable[str]) -> list[str]:
 
 def _known(ledger: Database) -> dict[str, str]:
     """The run that began the history of each database, by name; none before the ledger is made."""
-    if not ledger.columns(_table(ledger)):
+    try:
+        rows = ledger.query(f"SELECT name, began FROM {_table(ledger)}")
+    except Refused:
+        if ledger.columns(_table(ledger)):
+            raise
         return {}
-    return {str(name): str(began) for name, began in ledger.query(f"SELECT name, began FROM {_table(ledger)}")}
+    return {str(name): str(began) for name, began in rows}
 
 
 def _table(ledger: Database) -> str:
